@@ -1,0 +1,1 @@
+"""Benchmarks: they use the public API as a user would."""

@@ -1,0 +1,1 @@
+"""The .sq3 file format. Knows no codec."""

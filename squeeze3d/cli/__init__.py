@@ -1,0 +1,1 @@
+"""The `sq3d` command."""

@@ -1,0 +1,1 @@
+"""Geometry on plain arrays: merging, simplification, sampling, closest points, normals."""

@@ -1,0 +1,1 @@
+"""Textures on plain arrays: lookup, atlases, baking."""
