@@ -1,1 +1,4 @@
-"""The .sq3 file format. Knows no codec."""
+"""The .sq3 file format: container, chunks, entropy coding, limits. Knows no codec.
+
+`CODEC_SPEC.md` describes every byte written here; a change in one is a change in the other.
+"""

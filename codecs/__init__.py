@@ -1,1 +1,1 @@
-"""Codecs and their registry."""
+"""Codecs, their registry and the choice between them. One codec per file."""

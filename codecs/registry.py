@@ -1,0 +1,51 @@
+"""The registry of codecs: one list that everything else reads."""
+
+from __future__ import annotations
+
+from squeeze3d.codecs.any_raw import SPEC as ANY_RAW
+from squeeze3d.codecs.mesh_surface import SPEC as MESH_SURFACE
+from squeeze3d.codecs.spec import CodecSpec, Kind
+from squeeze3d.errors import UnsupportedVersionError, UsageError
+
+RESERVED_WIRES: frozenset[int] = frozenset({0})
+"""Numbers that never name a codec: 0, and numbers of codecs that were removed."""
+
+_BY_ID: dict[str, CodecSpec] = {}
+_BY_WIRE: dict[int, CodecSpec] = {}
+
+
+def register(spec: CodecSpec) -> CodecSpec:
+    """Add a codec.
+
+    Raises ValueError if its id or wire number is taken or reserved.
+    """
+    if spec.id in _BY_ID or spec.wire in _BY_WIRE or spec.wire in RESERVED_WIRES:
+        raise ValueError(f"codec {spec.id} (wire {spec.wire}) clashes with a registered or reserved one")
+    _BY_ID[spec.id] = _BY_WIRE[spec.wire] = spec
+    return spec
+
+
+def codecs(kind: Kind | None = None) -> tuple[CodecSpec, ...]:
+    """All codecs, or those that accept a kind of asset, in order of registration."""
+    return tuple(spec for spec in _BY_ID.values() if kind is None or kind in spec.kinds)
+
+
+def codec_by_id(name: str) -> CodecSpec:
+    """Codec users call `name`; raises UsageError for an unknown one."""
+    if name not in _BY_ID:
+        raise UsageError(f"there is no codec `{name}`", hint=f"known codecs: {', '.join(_BY_ID)}")
+    return _BY_ID[name]
+
+
+def codec_by_wire(wire: int) -> CodecSpec:
+    """Codec a file names; raises UnsupportedVersionError for an unknown one."""
+    if wire not in _BY_WIRE:
+        raise UnsupportedVersionError(
+            f"file uses codec number {wire}, which this program does not know",
+            hint="update with `pip install -U squeeze3d`",
+        )
+    return _BY_WIRE[wire]
+
+
+for _spec in (ANY_RAW, MESH_SURFACE):
+    register(_spec)

@@ -1,0 +1,167 @@
+"""`CodecSpec`: what a codec declares about itself, once, for the CLI, the docs, the benchmark and the tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from squeeze3d.assets.field import RadianceField
+from squeeze3d.assets.loss import LossReport
+from squeeze3d.assets.mesh import Mesh
+from squeeze3d.assets.points import PointCloud
+from squeeze3d.assets.source import Asset, Loaded
+from squeeze3d.assets.splats import Splats
+from squeeze3d.bitstream.container import Container
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+
+class Kind(StrEnum):
+    """Kinds of assets."""
+
+    MESH = "mesh"
+    POINTS = "points"
+    FIELD = "field"
+    SPLATS = "splats"
+
+    @classmethod
+    def of(cls, asset: Asset) -> Kind:
+        """Kind of an asset object."""
+        return _KINDS[type(asset)]
+
+
+_KINDS: dict[type, Kind] = {
+    Mesh: Kind.MESH,
+    PointCloud: Kind.POINTS,
+    RadianceField: Kind.FIELD,
+    Splats: Kind.SPLATS,
+}
+
+
+class Fidelity(StrEnum):
+    """What a codec promises about the asset that comes back, from strongest to weakest."""
+
+    LOSSLESS = "lossless"
+    """The same bytes."""
+    BOUNDED = "bounded"
+    """Everything is kept; numbers move by no more than a stated error."""
+    PERCEPTUAL = "perceptual"
+    """Looks the same at a given size; topology and texture layout are new."""
+    GENERATIVE = "generative"
+    """Recreated by a generator; details may be invented."""
+
+
+@dataclass(frozen=True)
+class RawFiles:
+    """Files of an asset exactly as they were, main file first. What a lossless codec decodes to."""
+
+    files: Mapping[str, bytes]
+    """Content by relative file name."""
+
+
+@dataclass
+class Job:
+    """One request to encode: the goal, and where the codec leaves its remarks."""
+
+    target_size: int | None = None
+    """Largest size of the whole .sq3 file in bytes, or None for the codec's own defaults."""
+    losses: LossReport = field(default_factory=LossReport)
+    """The codec adds everything it drops."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the codec chose, as plain data with stable keys: faces, texture size ..."""
+    progress: Callable[[str, float], None] = lambda stage, fraction: None
+    """Called now and then with the name of the step and the overall fraction done, 0 to 1."""
+
+
+Encode = Callable[[Loaded, Any, Job], Container]
+"""Encode an asset with an instance of the codec's options.
+
+Raises TargetSizeError if `job.target_size` cannot be met, InputError if the asset has nothing to encode.
+"""
+
+Decode = Callable[[Container, Limits], Asset | RawFiles]
+"""Decode a container. Must bear hostile input: any FormatError or LimitError, or a wrong asset, but never a crash, a
+hang or unbounded memory."""
+
+
+class OptionsType(Protocol):
+    """A frozen dataclass; each field's meaning stands in its metadata (see `option`)."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def option(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """Declare a field of an options dataclass: default, help text with units, and range."""
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class CodecSpec:
+    """One codec."""
+
+    id: str
+    """Stable name users type, `kind.name`."""
+    wire: int
+    """Stable number in files. Names codec and stream version: an incompatible stream gets a new number, never a
+    reused one, and the old decoder stays."""
+    summary: str
+    kinds: frozenset[Kind]
+    fidelity: Fidelity
+    options: type[OptionsType]
+    encode: Encode
+    decode: Decode
+    """Both import what is heavy when called, not before: the registry is part of every start-up."""
+    extras: tuple[str, ...] = ()
+    """Optional dependencies, as extras of this package."""
+    weights: tuple[str, ...] = ()
+    """Names of the network weights it needs."""
+    license: str = "Apache-2.0"
+    """Licence of the weights, or of the code where there are none."""
+    paper: str | None = None
+
+    def make_options(self, values: Mapping[str, Any]) -> OptionsType:
+        """Build options from a mapping, converting text to the field's type.
+
+        Raises UsageError for unknown names, values of the wrong type or out of range.
+        """
+        fields = {f.name: f for f in dataclasses.fields(self.options)}
+        parsed: dict[str, Any] = {}
+        for raw_name, value in values.items():
+            name = raw_name.replace("-", "_")
+            if name not in fields:
+                known = ", ".join(fields) or "none"
+                raise UsageError(f"codec {self.id} has no option `{raw_name}`", hint=f"its options: {known}")
+            parsed[name] = _convert(fields[name], value)
+        return self.options(**parsed)
+
+
+def _convert(target: dataclasses.Field[Any], value: Any) -> Any:
+    default = target.default
+    try:
+        if isinstance(default, bool):
+            if isinstance(value, str):
+                value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[value.lower()]
+            converted: Any = bool(value)
+        elif isinstance(default, int):
+            converted = int(value)
+            if not isinstance(value, str) and converted != value:
+                raise ValueError
+        elif isinstance(default, float):
+            converted = float(value)
+        elif isinstance(default, StrEnum):
+            converted = type(default)(value)
+        else:
+            converted = value
+    except (ValueError, TypeError, KeyError):
+        expected = " | ".join(type(default)) if isinstance(default, StrEnum) else type(default).__name__
+        raise UsageError(f"option `{target.name}` takes {expected}, not `{value}`") from None
+    low, high = target.metadata.get("low"), target.metadata.get("high")
+    if (low is not None and converted < low) or (high is not None and converted > high) or converted != converted:
+        raise UsageError(f"option `{target.name}` must lie in [{low}, {high}], not {value}")
+    return converted
