@@ -5,8 +5,8 @@
  4 bytes        varint   varint   1 byte         ~10       4             tag length bytes    4
 ```
 
-Reading checks everything here before a codec sees a byte: sizes against the file, reserved bits, chunk order, and
-the checksum. What remains for codecs is to refuse critical chunks they do not know.
+Reading checks everything here before a codec sees a byte: sizes against the file, reserved bits, chunk order,
+and the checksum. What remains for codecs is to refuse critical chunks they do not know.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ ANCILLARY = 0x80
 
 
 class Tag:
-    """Chunk tags. 1 to 15 mean the same in every codec; 16 to 127 belong to the codec. Literal, never reused."""
+    """Chunk tags. 1 to 15 mean the same in every codec; 16 to 127 belong to the codec.
+
+    Literal, never reused.
+    """
 
     PARAMETERS = 1
     """msgpack, see `parameters`."""
@@ -68,6 +71,8 @@ class Container:
 
     def to_bytes(self) -> bytes:
         """Serialise. The same content gives the same bytes."""
+        if not 0 <= self.source <= 15:
+            raise ValueError(f"source format {self.source} must lie in [0, 15]")
         flags = self.source << _SOURCE_SHIFT
         body = bytearray()
         if self.pose is not None:
@@ -79,7 +84,7 @@ class Container:
             flags |= _FLAG_FINGERPRINT
             body += self.fingerprint
         for tag in sorted(self.chunks):
-            if not 1 <= tag & 0x7F <= 0x7F or tag > 0xFF:
+            if not 1 <= tag <= 0xFF or tag == ANCILLARY:
                 raise ValueError(f"chunk tag {tag} is out of range")
             body += bytes([tag]) + write_varint(len(self.chunks[tag])) + self.chunks[tag]
         head = write_varint(self.codec) + bytes([flags])

@@ -5,8 +5,8 @@ A value v is split into a class, coded with an adaptive table, and raw bits:
 - |v| <= 7: the class is v itself (15 classes), no raw bits;
 - otherwise e = floor(log2 |v|), the class is 15 + 2 (e - 3) + (v < 0), and the low e bits follow raw.
 
-That is a small alphabet that learns fast, at a cost of less than 0.1 bit a value for the uniform low bits. Values
-span (-2**20, 2**20).
+That is a small alphabet that learns fast, at a cost of less than 0.1 bit a value for the uniform low bits.
+Values span (-2**20, 2**20).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ STRENGTH = 24
 
 
 def prior(scale: int) -> NDArray[np.int64]:
-    """(CLASSES,) initial counts for values whose mean magnitude is about 2 ** (scale / 2 - 3).
+    """(CLASSES,) initial counts for values whose mean magnitude is about a = 2 ** (scale / 2 - 4).
 
-    Two-sided geometric: the weight of magnitude m is proportional to r ** m with r = a / (1 + a),
-    a = 2 ** (scale / 2 - 4). Computed in integers: part of the format.
+    Two-sided geometric: the weight of magnitude m is proportional to r ** m with r = a / (1 + a). (For small
+    a the mean is 2 a.) Computed in integers: part of the format.
 
     Parameters
     ----------
@@ -82,14 +82,16 @@ def best_scale(values: NDArray[np.integer]) -> int:
     return int(np.argmin(costs))
 
 
-def encode_integers(
-    encoder: SymbolEncoder, values: ArrayLike, tables: IntegerTables, context: ArrayLike = 0
-) -> None:
+def encode_integers(encoder: SymbolEncoder, values: ArrayLike, tables: IntegerTables, context: ArrayLike = 0) -> None:
     """Append (N,) signed integers with |v| < 2**20, each in its (N,) or scalar context."""
-    array = np.asarray(values, dtype=np.int64).reshape(-1)
-    if len(array) and np.abs(array).max() >= 1 << (MAX_EXPONENT + 1):
+    array = np.asarray(values).reshape(-1)
+    if len(array) and array.dtype.kind not in "ui":
+        raise TypeError(f"values must be integers, not {array.dtype}")
+    end = 1 << (MAX_EXPONENT + 1)
+    # Not by magnitude: the smallest 64-bit integer has none.
+    if len(array) and not -end < array.min() <= array.max() < end:
         raise ValueError("values must lie in (-2**20, 2**20)")
-    classes, exponents, low = _classes(array)
+    classes, exponents, low = _classes(array.astype(np.int64))
     encoder.encode(classes, tables, context)
     for exponent in np.unique(exponents[exponents > 0]):
         part = low[exponents == exponent]

@@ -16,7 +16,7 @@ def format_bytes(count: float) -> str:
     for unit in ("kB", "MB", "GB", "TB"):
         count /= 1000
         if count < 999.5 or unit == "TB":
-            return f"{count:.3g} {unit}" if count < 1e5 else f"{count:.0f} {unit}"
+            return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"
     raise AssertionError("unreachable")
 
 

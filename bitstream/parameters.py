@@ -1,4 +1,8 @@
-"""Codec parameters as msgpack, read strictly and within bounds."""
+"""Codec parameters as msgpack, read strictly and within bounds.
+
+Each value has one spelling: the shortest form of every type, 64-bit floats, sorted keys. Reading refuses all
+others.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +14,35 @@ from squeeze3d.errors import FormatError
 
 MAX_BYTES = 1 << 20
 """Parameters are small; bulk data has its own chunks."""
+MAX_ITEMS = 1 << 16
+"""Most items of one list or map."""
+MAX_DEPTH = 16
+"""Most lists and maps around a value."""
 
 
 def pack_parameters(value: Any) -> bytes:
-    """Encode plain data (None, bool, int, float, str, bytes, list, dict with sorted keys) deterministically."""
-    data: bytes = msgpack.packb(_sorted(value), use_bin_type=True)
+    """Encode None, bool, int, float, str, bytes, list and dict with str or int keys, always the same way.
+
+    Raises TypeError for other types, ValueError for what exceeds the limits above; OverflowError for integers
+    of more than 64 bits.
+    """
+    data: bytes = msgpack.packb(_plain(value, 0), use_bin_type=True)
     if len(data) > MAX_BYTES:
-        raise ValueError("parameters are too large")
+        raise ValueError(f"parameters take {len(data)} bytes, more than {MAX_BYTES}")
     return data
 
 
 def unpack_parameters(data: bytes) -> Any:
     """Decode what `pack_parameters` wrote; lists come back as lists.
 
-    Raises FormatError for anything else: broken msgpack, trailing bytes, duplicate or non-scalar keys, extension
-    types, more than 1 MiB.
+    Raises FormatError for anything else: broken msgpack, trailing bytes, keys that are repeated, out of order
+    or neither text nor integer, extension types, spellings that are not the shortest, deep nesting, more than
+    1 MiB.
     """
     if len(data) > MAX_BYTES:
         raise FormatError(f"parameters take {len(data)} bytes, more than {MAX_BYTES}")
     try:
-        return msgpack.unpackb(
+        value = msgpack.unpackb(
             data,
             raw=False,
             strict_map_key=False,
@@ -37,28 +50,41 @@ def unpack_parameters(data: bytes) -> Any:
             ext_hook=_no_extensions,
             max_str_len=MAX_BYTES,
             max_bin_len=MAX_BYTES,
-            max_array_len=1 << 16,
-            max_map_len=1 << 12,
+            # An item takes a byte or more; without this, nested headers alone could claim much memory.
+            max_array_len=min(MAX_ITEMS, len(data)),
+            max_map_len=min(MAX_ITEMS, len(data)),
             max_ext_len=0,
         )
+        if pack_parameters(value) != data:
+            raise FormatError("parameters are not in their shortest, sorted spelling")
+        return value
     except FormatError:
         raise
     except Exception as error:  # msgpack raises a dozen types, from ValueError to StackError
         raise FormatError(f"parameters are not valid msgpack: {error or type(error).__name__}") from None
 
 
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
+def _plain(value: Any, depth: int) -> Any:
+    """The value with sorted keys, checked."""
+    if isinstance(value, dict | list | tuple):
+        if depth == MAX_DEPTH:
+            raise ValueError(f"parameters are nested more than {MAX_DEPTH} deep")
+        if len(value) > MAX_ITEMS:
+            raise ValueError(f"parameters hold {len(value)} items, more than {MAX_ITEMS}")
+        if not isinstance(value, dict):
+            return [_plain(item, depth + 1) for item in value]
+        if any(not isinstance(key, str | int) or isinstance(key, bool) for key in value):
+            raise TypeError("keys of parameters must be text or integers")
+        return {key: _plain(value[key], depth + 1) for key in sorted(value)}
+    if not isinstance(value, bool | int | float | str | bytes | None):
+        raise TypeError(f"parameters cannot hold {type(value).__name__}")
     return value
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     result: dict[Any, Any] = {}
     for key, value in pairs:
-        if not isinstance(key, str | int) or isinstance(key, bool):
+        if type(key) not in (str, int):
             raise FormatError(f"parameters use a key of type {type(key).__name__}")
         if key in result:
             raise FormatError(f"parameters hold the key `{key}` twice")

@@ -1,8 +1,9 @@
 """Pose: where the canonical unit frame of a codec sits in the asset's own frame.
 
-Codecs work on `canonical = (original - centre) / scale`, with `scale` the longest side of the bounding box, so that
-canonical coordinates lie in about [-0.5, 0.5]. The stored numbers define the frame: the encoder rounds them first
-and normalises with the rounded ones, so rounding costs nothing but a shift of at most scale / 2048.
+Codecs work on `canonical = (original - centre) / scale`, with `scale` the longest side of the bounding box,
+so that canonical coordinates lie in about [-0.5, 0.5]. The stored numbers define the frame: the encoder
+rounds them first and normalises with the rounded ones, so rounding costs nothing but a shift of at most
+`scale / 2048`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from squeeze3d.errors import FormatError, TruncatedError
 CENTRE_STEPS = 1024
 """Centre coordinates are multiples of scale / 1024. Part of the format."""
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -32,13 +35,20 @@ class Pose:
 
     @classmethod
     def from_bounds(cls, bounds: NDArray[np.floating]) -> Pose:
-        """Frame of a (2, 3) box: minimum and maximum corner. A box without extent gets scale 1."""
+        """Frame of a (2, 3) box of finite float32 coordinates: minimum and maximum corner.
+
+        A box without extent gets scale 1, and one that float32 coordinates cannot tell from a point, seen
+        from the origin, a larger scale than its longest side, so that the steps stay small.
+        """
         low, high = np.asarray(bounds, dtype=np.float64)
-        longest = float((high - low).max())
-        # A denormal scale would lose its digits as float32 and blow up the steps.
-        scale = struct.unpack("<f", struct.pack("<f", longest))[0] if longest > 1e-30 else 1.0
         centre = (low + high) / 2
-        x, y, z = (round(float(c) / scale * CENTRE_STEPS) for c in centre)
+        longest = float((high - low).max())
+        # A denormal scale would lose its digits as float32.
+        scale = max(longest if longest > 1e-30 else 1.0, float(np.abs(centre).max()) * 2.0**-24)
+        scale = struct.unpack("<f", struct.pack("<f", min(scale, _LARGEST)))[0]
+        # Rounding must not carry a centre at the very end of the float32 range beyond it.
+        most = math.floor(_LARGEST / scale * CENTRE_STEPS)
+        x, y, z = (max(-most, min(most, round(float(c) / scale * CENTRE_STEPS))) for c in centre)
         return cls(scale, (x, y, z))
 
     @property
@@ -51,8 +61,9 @@ class Pose:
         return (np.asarray(positions, dtype=np.float64) - self.centre) / self.scale
 
     def to_original(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(N, 3) canonical coordinates back to the asset's frame."""
-        return (np.asarray(positions, dtype=np.float64) * self.scale + self.centre).astype(np.float32)
+        """(N, 3) canonical coordinates back to the asset's frame, clamped to the range of float32."""
+        original = np.asarray(positions, dtype=np.float64) * self.scale + self.centre
+        return np.clip(original, -_LARGEST, _LARGEST).astype(np.float32)
 
     def to_bytes(self) -> bytes:
         """float32 scale, then three zigzag varints."""
@@ -62,7 +73,8 @@ class Pose:
     def from_bytes(cls, data: bytes, offset: int) -> tuple[Pose, int]:
         """Pose at `offset` and the offset behind it.
 
-        Raises TruncatedError or FormatError (scale not a positive finite number, centre out of float32 range).
+        Raises TruncatedError, or FormatError for a scale that is not a positive finite number and a centre
+        outside the range of float32.
         """
         if offset + 4 > len(data):
             raise TruncatedError(f"file ends inside the pose at offset {offset}")
@@ -75,6 +87,6 @@ class Pose:
             raw, offset = read_varint(data, offset)
             steps.append(unzigzag(raw))
         pose = cls(scale, (steps[0], steps[1], steps[2]))
-        if np.abs(pose.centre).max() + scale > np.finfo(np.float32).max:
-            raise FormatError("pose lies outside the range of 32-bit coordinates")
+        if np.abs(pose.centre).max() >= 2.0**128:
+            raise FormatError("pose has a centre outside the range of 32-bit coordinates")
         return pose, offset

@@ -22,8 +22,8 @@ def write_varint(value: int) -> bytes:
 def read_varint(data: bytes, offset: int) -> tuple[int, int]:
     """Value at `offset` and the offset behind it.
 
-    Raises TruncatedError when the data ends inside it, FormatError when it is longer than needed (each value has
-    one spelling, so that equal content means equal bytes) or exceeds 64 bits.
+    Raises TruncatedError when the data ends inside it, FormatError when it is longer than needed (each value
+    has one spelling, so that equal content means equal bytes) or exceeds 64 bits.
     """
     value = 0
     for index in range(MAX_BYTES):

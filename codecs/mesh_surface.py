@@ -1,28 +1,74 @@
-"""`mesh.surface`: a simplified surface with its colours re-sampled, entropy-coded. (placeholder until surface/ lands)"""
+"""`mesh.surface`: a simplified surface with its colours re-sampled, entropy-coded.
+
+```text
+Mesh ─► flatten, weld ─► simplify ─► refit ─► quantise ─► colours: one │ per vertex │ texture atlas ─► range coder
+        (nodes applied)  (face budget)                                                                    WebP
+Mesh ◄─ original frame ◄─ crease normals ◄─ dequantise ◄──────────────────────────────────────────────────┘
+```
+
+Kept: shape, base colour, double-sidedness, mean metalness and roughness, alpha with textures. Topology, UV layout and
+scene structure are new, and everything else is dropped and listed in the loss report.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
-from squeeze3d.bitstream.container import Container
-from squeeze3d.bitstream.limits import Limits
-from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, option
-
-
-@dataclass(frozen=True, slots=True)
-class SurfaceOptions:
-    """Options of `mesh.surface`."""
-
-    faces: int = option(2000, "triangles to keep at most", low=1, high=1_000_000)
+from squeeze3d.bitstream.container import SOURCES, Container
+from squeeze3d.bitstream.limits import Limits, format_bytes
+from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind
+from squeeze3d.codecs.surface.search import SurfaceOptions
+from squeeze3d.errors import TargetSizeError
 
 
 def encode(loaded: Loaded, options: SurfaceOptions, job: Job) -> Container:
-    raise NotImplementedError
+    """Encode a mesh, as well as a target size allows.
+
+    Raises TargetSizeError if not even a handful of triangles fits.
+    """
+    from squeeze3d.codecs.surface.build import SurfaceBuilder
+    from squeeze3d.codecs.surface.losses import report_losses
+    from squeeze3d.codecs.surface.model import SurfaceModel, to_container
+    from squeeze3d.codecs.surface.search import find
+    from squeeze3d.geometry.surface import flatten
+
+    assert isinstance(loaded.asset, Mesh)
+    source = SOURCES.index(loaded.format)
+    job.progress("flatten", 0.0)
+    surface = flatten(loaded.asset)
+    job.progress("simplify", 0.1)
+    builder = SurfaceBuilder(surface)
+
+    def container_of(model: SurfaceModel) -> Container:
+        return to_container(model, SPEC.wire, source)
+
+    best = find(builder, options, job.target_size, lambda model: len(container_of(model).to_bytes()), job.progress)
+    if best is None:
+        assert job.target_size is not None
+        raise TargetSizeError(
+            f"mesh.surface cannot describe this mesh in {format_bytes(job.target_size)}",
+            hint="raise `--target-size`",
+        )
+    model = best.model
+    report_losses(loaded.asset, surface, model, job.losses)
+    job.notes.update(
+        faces=len(model.conquest.triangles),
+        vertices=len(model.cells),
+        source_faces=builder.face_count,
+        bits=model.bits,
+        colour=model.mode.name.lower(),
+        score=round(best.score, 6),
+    )
+    job.progress("done", 1.0)
+    return container_of(model)
 
 
 def decode(container: Container, limits: Limits) -> Asset:
-    raise NotImplementedError
+    """Decode to a mesh in the original frame and scale. Needs NumPy, and Pillow where there is a texture."""
+    from squeeze3d.codecs.surface.model import from_container
+    from squeeze3d.codecs.surface.rebuild import to_mesh
+
+    return to_mesh(from_container(container, limits), limits)
 
 
 SPEC = CodecSpec(

@@ -109,9 +109,7 @@ def compress(
     >>> squeeze3d.decompress(data).face_count
     1
     """
-    return encode(
-        source, target_size=target_size, codec=codec, options=options, format=format, strict=strict
-    ).data
+    return encode(source, target_size=target_size, codec=codec, options=options, format=format, strict=strict).data
 
 
 def encode(
@@ -136,7 +134,8 @@ def encode(
     if strict and len(losses):
         what = "; ".join(x.detail for x in losses)
         raise UnsupportedError(
-            f"{choice.spec.id} would lose: {what}", hint="drop `--strict`, or use `--codec any.raw` to keep everything"
+            f"{choice.spec.id} would lose: {what}",
+            hint="drop `--strict`, or use `--codec any.raw` to keep everything",
         )
     return Encoded(
         data=choice.data,

@@ -1,1 +1,1 @@
-"""Parts of the `mesh.surface` codec."""
+"""Parts of the `mesh.surface` codec: `build` and `search` encode, `model` is the stream, `rebuild` decodes."""

@@ -1,0 +1,269 @@
+"""Settings for a `mesh.surface` file: the user's, or the best found for a target size.
+
+Bytes go to three things: triangles, texture coordinates, colours. For a target, one plan per colour mode and split
+between them is filled up to the target, and the plan with the lowest score (see `SurfaceBuilder.score`) wins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.codecs.spec import option
+from squeeze3d.codecs.surface.build import Shape, SurfaceBuilder, encode_webp
+from squeeze3d.codecs.surface.model import SurfaceModel
+from squeeze3d.texture.atlas import MAX_FACES as MAX_ATLAS_FACES
+from squeeze3d.texture.atlas import Atlas
+
+DEFAULT_FACES = 2000
+DEFAULT_TEXTURE = 128
+DEFAULT_QUALITY = 40
+TEXTURE_SHARES = (0.3, 0.5)
+"""Shares of the target that geometry and texture coordinates may take in TEXTURE mode."""
+TEXTURE_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+QUALITIES = (5, 95)
+
+
+class Colour(StrEnum):
+    """How colours are kept."""
+
+    AUTO = "auto"
+    CONSTANT = "constant"
+    VERTEX = "vertex"
+    TEXTURE = "texture"
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceOptions:
+    """Options of `mesh.surface`."""
+
+    faces: int = option(
+        0,
+        f"triangles to keep at most; 0 is {DEFAULT_FACES}, or as many as a target size allows",
+        low=0,
+        high=1 << 22,
+    )
+    bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=18)
+    colour: Colour = option(Colour.AUTO, "what carries colour: auto, constant, vertex or texture")
+    step: int = option(0, "quantiser step of vertex colours in 8-bit levels, 1 to 64; 0 is automatic", low=0, high=64)
+    texture: int = option(0, f"texture width in pixels; 0 is {DEFAULT_TEXTURE}, or fits the target", low=0, high=4096)
+    quality: int = option(
+        0,
+        f"WebP quality of the texture, 1 to 100; 0 is {DEFAULT_QUALITY}, or fits the target",
+        low=0,
+        high=100,
+    )
+
+
+Measure = Callable[[SurfaceModel], int]
+"""Size in bytes of the whole file of a model."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that fits."""
+
+    model: SurfaceModel
+    size: int
+    score: float
+
+
+def find(
+    builder: SurfaceBuilder,
+    options: SurfaceOptions,
+    target: int | None,
+    measure: Measure,
+    progress: Callable[[str, float], None],
+) -> Candidate | None:
+    """Best model within the target, or with the options alone; None if nothing fits."""
+    plans = list(_plans(builder, options, target))
+    best: Candidate | None = None
+    for index, plan in enumerate(plans):
+        progress(plan.name, 0.2 + 0.7 * index / len(plans))
+        model = plan.fill(target)
+        if model is None:
+            continue
+        size = measure(model)
+        if target is not None and size > target:
+            continue
+        candidate = Candidate(model, size, builder.score(model))
+        if best is None or candidate.score < best.score:
+            best = candidate
+    return best
+
+
+def _plans(builder: SurfaceBuilder, options: SurfaceOptions, target: int | None) -> Iterator[_Plan]:
+    colour = options.colour
+    if colour is Colour.AUTO and not builder.surface.has_colour:
+        colour = Colour.CONSTANT
+    if colour in (Colour.AUTO, Colour.VERTEX):
+        steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)
+        for step in steps:
+            yield _VertexPlan(builder, options, step)
+    textured = any(m.pixels is not None for m in builder.surface.materials)
+    if colour is Colour.TEXTURE or (colour is Colour.AUTO and textured):
+        # Below 1.5 kB the texture coordinates alone would eat the budget.
+        for share in TEXTURE_SHARES if target is not None and target >= 1500 else TEXTURE_SHARES[:1]:
+            if target is None or target >= 1500 or colour is Colour.TEXTURE:
+                yield _TexturePlan(builder, options, share)
+    if colour is Colour.CONSTANT or (colour is Colour.AUTO and target is not None and target < 1000):
+        yield _ConstantPlan(builder, options)
+
+
+@dataclass
+class _Plan:
+    """One way to spend the bytes."""
+
+    builder: SurfaceBuilder
+    options: SurfaceOptions
+
+    name = "simplify"
+
+    def fill(self, target: int | None) -> SurfaceModel | None:
+        """Largest model within the target."""
+        raise NotImplementedError
+
+    def shape(self, faces: int) -> Shape:
+        return self.builder.shape(faces, self.options.bits or self.builder.auto_bits(faces))
+
+    def most_faces(self, budget: float, size_of: Callable[[Shape], float], per_face: float) -> Shape | None:
+        """Shape with the most faces whose `size_of` stays within the budget, to about 3 %.
+
+        Size grows nearly linearly with faces, so a few secant steps from `per_face` bytes a face find it.
+        """
+        limit = min(self.options.faces or 1 << 22, self.builder.face_count)
+        guess = int(budget / self.builder.rates.get(self.name, per_face))
+        best: tuple[int, Shape] | None = None
+        too_many = limit + 1
+        for _ in range(7):
+            guess = max(1, min(guess, limit, too_many - 1))
+            shape = self.shape(guess)
+            size = size_of(shape)
+            self.builder.rates[self.name] = size / guess
+            if size <= budget:
+                if best is None or guess > best[0]:
+                    best = guess, shape
+                if guess == limit or size > 0.97 * budget:
+                    break
+            else:
+                too_many = min(too_many, guess)
+            if too_many - (best[0] if best else 0) <= 1:
+                break
+            # Aim a little low: a shape that does not fit is of no use.
+            proposal = int(guess * 0.985 * budget / max(size, 1))
+            floor = best[0] + 1 if best else 1
+            guess = min(max(proposal, floor), too_many - 1)
+        return None if best is None else best[1]
+
+
+@dataclass
+class _ConstantPlan(_Plan):
+    name = "one colour"
+
+    def fill(self, target: int | None) -> SurfaceModel | None:
+        if target is None:
+            return self.builder.constant(self.shape(self.options.faces or DEFAULT_FACES))
+        overhead = _overhead(self.builder) + 8
+        shape = self.most_faces(target - overhead, lambda s: s.size, 1.5)
+        return None if shape is None else self.builder.constant(shape)
+
+
+@dataclass
+class _VertexPlan(_Plan):
+    step: int = 8
+
+    name = "vertex colours"
+
+    def fill(self, target: int | None) -> SurfaceModel | None:
+        if target is None:
+            return self.builder.vertex(self.shape(self.options.faces or DEFAULT_FACES), self.step)
+
+        def size_of(shape: Shape) -> float:
+            return shape.size + _colour_bytes(self.builder.vertex(shape, self.step))
+
+        shape = self.most_faces(target - _overhead(self.builder), size_of, 2.2)
+        return None if shape is None else self.builder.vertex(shape, self.step)
+
+
+@dataclass
+class _TexturePlan(_Plan):
+    share: float = 0.5
+
+    name = "texture"
+
+    def fill(self, target: int | None) -> SurfaceModel | None:
+        options = self.options
+        if target is None:
+            shape = self.shape(min(options.faces or DEFAULT_FACES, MAX_ATLAS_FACES))
+            width = options.texture or DEFAULT_TEXTURE
+            atlas, _, model = self.builder.atlas(shape, width)
+            picture = self.builder.paint(model, width, atlas.aspect).picture(width)
+            return dataclasses.replace(model, image=encode_webp(picture, options.quality or DEFAULT_QUALITY))
+        budget = target - _overhead(self.builder)
+        resolution = options.texture or _side(budget * (1 - self.share))
+        unwrapped: dict[Shape, tuple[Atlas, int, SurfaceModel]] = {}
+
+        def size_of(shape: Shape) -> float:
+            if len(shape.conquest.triangles) > MAX_ATLAS_FACES:
+                return 1e9
+            unwrapped[shape] = result = self.builder.atlas(shape, resolution)
+            return shape.size + result[1]
+
+        shape_or_none = self.most_faces(budget * self.share, size_of, 3.4)
+        if shape_or_none is None:
+            return None
+        atlas, coordinates, model = unwrapped[shape_or_none]
+        image = self._image(model, atlas.aspect, resolution, int(budget - shape_or_none.size - coordinates) - 8)
+        return None if image is None else dataclasses.replace(model, image=image)
+
+    def _image(self, model: SurfaceModel, aspect: float, width: int, room: int) -> bytes | None:
+        """Best picture within `room` bytes: widths around the planned one, each at the highest quality that fits."""
+        widths = [width] if self.options.texture else [w for w in TEXTURE_SIDES if width / 1.6 <= w <= width * 1.6]
+        paint = self.builder.paint(model, max(widths), aspect)
+        best: tuple[float, bytes] | None = None
+        for candidate in widths:
+            data = self._best_quality(paint.picture(candidate), room)
+            if data is None:
+                continue
+            score = self.builder.score(dataclasses.replace(model, image=data))
+            if best is None or score < best[0]:
+                best = score, data
+        return None if best is None else best[1]
+
+    def _best_quality(self, picture: NDArray[np.uint8], room: int) -> bytes | None:
+        low, high = QUALITIES if not self.options.quality else (self.options.quality, self.options.quality)
+        best = None
+        while low <= high:
+            quality = (low + high) // 2
+            data = encode_webp(picture, quality)
+            if len(data) <= room:
+                best, low = data, quality + 1
+            else:
+                high = quality - 1
+        return best
+
+
+def _side(room: float) -> int:
+    """Texture width for about 0.9 bits a pixel."""
+    wanted = (room * 8 / 0.9) ** 0.5
+    return min(TEXTURE_SIDES, key=lambda side: abs(side - wanted))
+
+
+def _overhead(builder: SurfaceBuilder) -> int:
+    """Bytes of header, pose, chunk framing, parameters and checksum: an upper estimate."""
+    return 24 + len(builder.pose.to_bytes()) + 16
+
+
+def _colour_bytes(model: SurfaceModel) -> int:
+    from squeeze3d.bitstream.entropy import SymbolEncoder
+    from squeeze3d.codecs.surface.vertex_colours import encode_colours
+
+    assert model.colours is not None
+    encoder = SymbolEncoder()
+    encode_colours(encoder, model.conquest.triangles, model.colours)
+    return len(encoder.finish())
