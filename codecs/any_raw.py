@@ -16,7 +16,10 @@ from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters, unpack_parameters
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles, option
-from squeeze3d.errors import FormatError, TargetSizeError
+from squeeze3d.errors import FormatError, TargetSizeError, UnsupportedError
+
+
+MAX_SIDE_FILES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,11 @@ def encode(loaded: Loaded, options: RawOptions, job: Job) -> Container:
 
     The names of side files are kept because the main file refers to them; the main file's own name is not.
     """
-    side = sorted(loaded.source.used.items())
+    main = _main_name(SOURCES.index(loaded.format))
+    # The main file's name is not stored; a side file of the same name would be taken for it.
+    side = sorted((name, data) for name, data in loaded.source.used.items() if name != main)
+    if len(side) < len(loaded.source.used) or len(side) > MAX_SIDE_FILES:
+        raise UnsupportedError(f"any.raw cannot keep a side file named `{main}`, nor more than {MAX_SIDE_FILES} files")
     content = b"".join([loaded.source.data, *(data for _, data in side)])
     job.progress("compress", 0.1)
     chunks = {Tag.BULK: pack_bulk(content, level=options.level)}
@@ -58,7 +65,7 @@ def decode(container: Container, limits: Limits) -> RawFiles:
         raise FormatError(f"source format {container.source} is unknown")
     content = unpack_bulk(container.chunks[Tag.BULK], limits, "stored asset")
     side = _side_files(unpack_parameters(container.chunks.get(Tag.PARAMETERS, b"\x90")), len(content))
-    main = f"asset.{SOURCES[container.source]}"
+    main = _main_name(container.source)
     files = {main: b""}
     end = len(content)
     for name, size in reversed(side):
@@ -70,13 +77,17 @@ def decode(container: Container, limits: Limits) -> RawFiles:
     return RawFiles(files)
 
 
+def _main_name(source: int) -> str:
+    return f"asset.{SOURCES[source]}"
+
+
 def _side_files(value: Any, available: int) -> list[tuple[str, int]]:
     if not isinstance(value, list):
         raise FormatError("list of side files is malformed")
     result = []
     for entry in value:
         match entry:
-            case [str(name), int(size)] if is_safe_name(name) and 0 <= size <= available:
+            case [str(name), size] if type(size) is int and is_safe_name(name) and 0 <= size <= available:
                 result.append((name, size))
                 available -= size
             case _:

@@ -151,7 +151,7 @@ def encode_connectivity(encoder: SymbolEncoder, triangles: NDArray[np.integer]) 
             while done[start]:
                 start += 1
             done[start] = 1
-            corners = []
+            corners: list[int] = []
             for old in faces[start]:
                 known = old in new_of
                 encoder.encode_one(int(known), seed_tables, min(len(corners), 2))
@@ -199,7 +199,7 @@ def decode_connectivity(decoder: SymbolDecoder, count: int) -> Conquest:
     while len(front.triangles) < count:
         gate = front.next_gate()
         if gate is None:
-            corners = []
+            corners: list[int] = []
             for corner in range(3):
                 if decoder.decode_one(seed_tables, min(corner, 2)):
                     corners.append(_decode_index(decoder, len(front.degree)))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets import Mesh, load
-from squeeze3d.bitstream.entropy import INCREMENT, SymbolEncoder
+from squeeze3d.bitstream.entropy import INCREMENT, SymbolEncoder, Tables
 from squeeze3d.codecs.surface import connectivity
 from squeeze3d.codecs.surface.build import SurfaceBuilder
 from squeeze3d.errors import Sq3Error
@@ -32,8 +32,8 @@ class _Recorder(SymbolEncoder):
         super().__init__()
         self.seen: list[tuple[int, int, int]] = []
 
-    def encode_one(self, symbol: int, tables: object, index: int = 0) -> None:  # type: ignore[override]
-        self.seen.append((tables.alphabet, index, symbol))  # type: ignore[attr-defined]
+    def encode_one(self, symbol: int, tables: Tables, index: int = 0) -> None:
+        self.seen.append((tables.alphabet, index, symbol))
 
 
 def count_symbols(paths: list[Path]) -> NDArray[np.int64]:

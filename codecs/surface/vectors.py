@@ -36,7 +36,7 @@ class ResidualModel:
     """Prior scale of each class of vertices."""
 
     @classmethod
-    def fit(cls, residuals: NDArray[np.int64], classes: NDArray[np.integer], class_count: int) -> ResidualModel:
+    def fit(cls, residuals: NDArray[np.int64], classes: NDArray[np.int64], class_count: int) -> ResidualModel:
         """Choose scales for (N, C) residuals of vertices in (N,) classes."""
         return cls(tuple(best_scale(residuals[classes == k].reshape(-1)) for k in range(class_count)))
 
@@ -50,7 +50,7 @@ class ResidualModel:
                     rows.append(min(max(moved, 0), SCALES - 1))
         return IntegerTables(rows)
 
-    def contexts(self, component: int, classes: NDArray[np.integer], before: NDArray[np.int64]) -> NDArray[np.int64]:
+    def contexts(self, component: int, classes: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
         """(N,) row of each vertex, given (N,) the sum of the magnitudes of the components before."""
         base = (component * len(self.scales) + classes) * BUCKETS
         if component == 0:
@@ -62,7 +62,7 @@ class ResidualModel:
 
 
 def encode_residuals(
-    encoder: SymbolEncoder, residuals: NDArray[np.int64], classes: NDArray[np.integer], class_count: int
+    encoder: SymbolEncoder, residuals: NDArray[np.int64], classes: NDArray[np.int64], class_count: int
 ) -> None:
     """Append (N, C) residuals of vertices in (N,) classes below `class_count`."""
     model = ResidualModel.fit(residuals, classes, class_count)
@@ -76,7 +76,7 @@ def encode_residuals(
 
 
 def decode_residuals(
-    decoder: SymbolDecoder, classes: NDArray[np.integer], class_count: int, components: int
+    decoder: SymbolDecoder, classes: NDArray[np.int64], class_count: int, components: int
 ) -> NDArray[np.int64]:
     """(N, components) residuals; inverse of `encode_residuals`."""
     model = ResidualModel(tuple(decoder.decode_raw(class_count, SCALE_BITS).tolist()))

@@ -19,7 +19,8 @@ Asset: TypeAlias = Mesh | PointCloud | RadianceField | Splats
 def is_safe_name(name: str) -> bool:
     """Whether a relative file name stays inside the folder it is resolved against, on every system."""
     parts = name.replace("\\", "/").split("/")
-    return bool(name) and not name.startswith(("/", "\\")) and ":" not in name and ".." not in parts and "\0" not in name
+    # An empty first part is an absolute path, an empty last one a folder.
+    return all(part not in ("", ".", "..") for part in parts) and not any(c in name for c in ":\0")
 
 
 @dataclass
@@ -53,11 +54,17 @@ class Source:
                 continue
             data = self.extra.get(relative)
             if data is None and self.folder is not None:
-                path = self.folder / relative
-                data = path.read_bytes() if path.is_file() else None
+                data = _read(self.folder / relative)
             if data is not None:
                 self.used[relative] = data
                 return data
+        return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except (OSError, ValueError):  # over-long or odd names, no permission
         return None
 
 

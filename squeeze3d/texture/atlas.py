@@ -90,7 +90,9 @@ def splat_texels(texels: Texels, colours: NDArray[np.floating], shape: tuple[int
     column = np.minimum((texels.uvs[:, 0] * width).astype(np.int64), width - 1)
     row = np.minimum((texels.uvs[:, 1] * height).astype(np.int64), height - 1)
     pixel = row * width + column
-    total = np.stack([np.bincount(pixel, colours[:, c], height * width) for c in range(channels)], axis=1)
+    total = np.stack([np.bincount(pixel, colours[:, c], height * width) for c in range(channels)], axis=1).astype(
+        np.float64
+    )
     count = np.bincount(pixel, minlength=height * width).astype(np.float64)
     filled = fill_gaps(total.reshape(height, width, channels), count.reshape(height, width))
     return np.clip(np.rint(filled * 255), 0, 255).astype(np.uint8)

@@ -26,8 +26,7 @@ class PixelGrid:
         fx, fy = fx[:, None], fy[:, None]
         top = self.pixels[y0, x0] * (1 - fx) + self.pixels[y0, x1] * fx
         bottom = self.pixels[y1, x0] * (1 - fx) + self.pixels[y1, x1] * fx
-        result: NDArray[np.float32] = (top * (1 - fy) + bottom * fy) * np.float32(1 / 255)
-        return result
+        return ((top * (1 - fy) + bottom * fy) / 255).astype(np.float32)
 
 
 def _neighbours(
