@@ -115,12 +115,12 @@ def table(rows: list[Row]) -> str:
         "| file | bytes in | bytes out | ratio | compress s | decompress s | box error | codec | problems |",
         "|---|---:|---:|---:|---:|---:|---:|---|---|",
     ]
-    for r in rows:
-        lines.append(
-            f"| {r.name} | {r.bytes_in:,} | {r.bytes_out:,} | {r.bytes_in / r.bytes_out:.0f} | "
-            f"{r.compress_seconds:.1f} | {r.decompress_seconds:.2f} | {r.box_error:.2%} | {r.detail} | "
-            f"{'; '.join(r.problems) or 'none'} |"
-        )
+    lines += [
+        f"| {r.name} | {r.bytes_in:,} | {r.bytes_out:,} | {r.bytes_in / r.bytes_out:.0f} | "
+        f"{r.compress_seconds:.1f} | {r.decompress_seconds:.2f} | {r.box_error:.2%} | {r.detail} | "
+        f"{'; '.join(r.problems) or 'none'} |"
+        for r in rows
+    ]
     total_in, total_out = sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows)
     median = np.median([[r.compress_seconds, r.decompress_seconds] for r in rows], axis=0)
     lines.append(
@@ -145,7 +145,8 @@ def main() -> int:
         for index, path in enumerate(paths, 1):
             rows.append(run(path, Path(scratch), arguments.target_size))
             print(f"[{index}/{len(paths)}] {rows[-1]}", file=sys.stderr, flush=True)
-    print(f"squeeze3d {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}\n")
+    machine = f"{os.cpu_count()} cores, {platform.machine()}"
+    print(f"squeeze3d {__version__}, Python {platform.python_version()}, {machine}\n")
     print(table(rows))
     return int(any(row.problems for row in rows))
 

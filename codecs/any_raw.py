@@ -18,8 +18,8 @@ from squeeze3d.bitstream.parameters import pack_parameters, unpack_parameters
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles, option
 from squeeze3d.errors import FormatError, TargetSizeError, UnsupportedError
 
-
 MAX_SIDE_FILES = 10_000
+QUICK_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ def encode(loaded: Loaded, options: RawOptions, job: Job) -> Container:
         raise UnsupportedError(f"any.raw cannot keep a side file named `{main}`, nor more than {MAX_SIDE_FILES} files")
     content = b"".join([loaded.source.data, *(data for _, data in side)])
     job.progress("compress", 0.1)
+    if job.target_size is not None and options.level > QUICK_LEVEL:
+        # The high levels take seconds a megabyte and gain less than half: no use where even half is too much.
+        quick = len(pack_bulk(content, level=QUICK_LEVEL))
+        if quick // 2 > job.target_size:
+            raise _too_large(quick, job.target_size)
     chunks = {Tag.BULK: pack_bulk(content, level=options.level)}
     if side:
         chunks[Tag.PARAMETERS] = pack_parameters([[name, len(data)] for name, data in side])
@@ -48,11 +53,15 @@ def encode(loaded: Loaded, options: RawOptions, job: Job) -> Container:
     size = len(container.to_bytes())
     job.notes["files"] = 1 + len(side)
     if job.target_size is not None and size > job.target_size:
-        raise TargetSizeError(
-            f"lossless compression needs {format_bytes(size)}, more than the target of {format_bytes(job.target_size)}",
-            hint="leave the codec to the program, or raise `--target-size`",
-        )
+        raise _too_large(size, job.target_size)
     return container
+
+
+def _too_large(size: int, target: int) -> TargetSizeError:
+    return TargetSizeError(
+        f"lossless compression needs about {format_bytes(size)}, more than the target of {format_bytes(target)}",
+        hint="leave the codec to the program, or raise `--target-size`",
+    )
 
 
 def decode(container: Container, limits: Limits) -> RawFiles:

@@ -27,6 +27,7 @@ TEXTURE_SHARES = (0.3, 0.5)
 """Shares of the target that geometry and texture coordinates may take in TEXTURE mode."""
 TEXTURE_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 QUALITIES = (5, 95)
+MAX_FINER = 4
 
 
 class Colour(StrEnum):
@@ -104,13 +105,13 @@ def _plans(builder: SurfaceBuilder, options: SurfaceOptions, target: int | None)
     if colour in (Colour.AUTO, Colour.VERTEX):
         steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)
         for step in steps:
-            yield _VertexPlan(builder, options, step)
+            yield _VertexPlan(builder, options, step=step)
     textured = any(m.pixels is not None for m in builder.surface.materials)
     if colour is Colour.TEXTURE or (colour is Colour.AUTO and textured):
         # Below 1.5 kB the texture coordinates alone would eat the budget.
         for share in TEXTURE_SHARES if target is not None and target >= 1500 else TEXTURE_SHARES[:1]:
             if target is None or target >= 1500 or colour is Colour.TEXTURE:
-                yield _TexturePlan(builder, options, share)
+                yield _TexturePlan(builder, options, share=share)
     if colour is Colour.CONSTANT or (colour is Colour.AUTO and target is not None and target < 1000):
         yield _ConstantPlan(builder, options)
 
@@ -122,6 +123,9 @@ class _Plan:
     builder: SurfaceBuilder
     options: SurfaceOptions
 
+    finer: int = 0
+    """Bits a coordinate has beyond what suits the number of triangles, where the budget has room."""
+
     name = "simplify"
 
     def fill(self, target: int | None) -> SurfaceModel | None:
@@ -129,10 +133,15 @@ class _Plan:
         raise NotImplementedError
 
     def shape(self, faces: int) -> Shape:
-        return self.builder.shape(faces, self.options.bits or self.builder.auto_bits(faces))
+        return self.builder.shape(faces, self.options.bits or self.builder.auto_bits(faces) + self.finer)
+
+    def has_room(self, shape: Shape, size: float, budget: float) -> bool:
+        """Whether all triangles are kept and bytes are left for finer numbers."""
+        complete = len(shape.conquest.triangles) >= 0.98 * self.builder.face_count
+        return complete and size < 0.8 * budget and not self.options.bits and self.finer < MAX_FINER
 
     def most_faces(self, budget: float, size_of: Callable[[Shape], float], per_face: float) -> Shape | None:
-        """Shape with the most faces whose `size_of` stays within the budget, to about 3 %.
+        """Shape with the most faces whose `size_of` stays within the budget, to about 5 %.
 
         Size grows nearly linearly with faces, so a few secant steps from `per_face` bytes a face find it.
         """
@@ -140,7 +149,7 @@ class _Plan:
         guess = int(budget / self.builder.rates.get(self.name, per_face))
         best: tuple[int, Shape] | None = None
         too_many = limit + 1
-        for _ in range(7):
+        for _ in range(6):
             guess = max(1, min(guess, limit, too_many - 1))
             shape = self.shape(guess)
             size = size_of(shape)
@@ -148,7 +157,7 @@ class _Plan:
             if size <= budget:
                 if best is None or guess > best[0]:
                     best = guess, shape
-                if guess == limit or size > 0.97 * budget:
+                if guess == limit or size > 0.95 * budget:
                     break
             else:
                 too_many = min(too_many, guess)
@@ -168,8 +177,11 @@ class _ConstantPlan(_Plan):
     def fill(self, target: int | None) -> SurfaceModel | None:
         if target is None:
             return self.builder.constant(self.shape(self.options.faces or DEFAULT_FACES))
-        overhead = _overhead(self.builder) + 8
-        shape = self.most_faces(target - overhead, lambda s: s.size, 1.5)
+        budget = target - _overhead(self.builder) - 8
+        shape = self.most_faces(budget, lambda s: s.size, 1.5)
+        while shape is not None and self.has_room(shape, shape.size, budget):
+            self.finer += 1
+            shape = self.most_faces(budget, lambda s: s.size, 1.5)
         return None if shape is None else self.builder.constant(shape)
 
 
@@ -186,7 +198,13 @@ class _VertexPlan(_Plan):
         def size_of(shape: Shape) -> float:
             return shape.size + _colour_bytes(self.builder.vertex(shape, self.step))
 
-        shape = self.most_faces(target - _overhead(self.builder), size_of, 2.2)
+        budget = target - _overhead(self.builder)
+        shape = self.most_faces(budget, size_of, 2.2)
+        while shape is not None and self.has_room(shape, size_of(shape), budget):
+            self.finer += 1
+            if not self.options.step:
+                self.step = max(1, self.step // 2)
+            shape = self.most_faces(budget, size_of, 2.2)
         return None if shape is None else self.builder.vertex(shape, self.step)
 
 

@@ -13,7 +13,8 @@ class RadianceField:
     """Colour and density samples on a regular grid, as in the NeRF-MAE data."""
 
     rgbsigma: NDArray[np.float32]
-    """(X, Y, Z, 4): r, g, b in [0, 1] (sRGB) and density sigma >= 0."""
+    """(X, Y, Z, 4): r, g, b in [0, 1] (sRGB) and sigma as the file stores it: density, or its logarithm in the
+    NeRF-MAE data."""
     bbox_min: NDArray[np.float32]
     """(3,) corner of the box the grid fills."""
     bbox_max: NDArray[np.float32]

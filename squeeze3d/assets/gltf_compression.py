@@ -81,7 +81,7 @@ def decode_meshopt(data: memoryview, layout: MeshoptLayout, item: Item) -> bytes
     except ImportError:
         raise MissingExtraError(
             f"{item.where}: the file is compressed with meshopt, and its decoder is not installed",
-            hint="pip install meshoptimizer",
+            hint='pip install "squeeze3d[meshopt]"',
         ) from None
     if layout.count == 0:
         return b""

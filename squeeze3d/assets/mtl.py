@@ -25,7 +25,7 @@ from squeeze3d.assets.flatten import SideImages
 from squeeze3d.assets.image import Image, Texture, TextureTransform, Wrap
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Material
-from squeeze3d.assets.numbers import decode_text
+from squeeze3d.assets.number_text import decode_text
 from squeeze3d.assets.source import Source
 
 _OPTION_VALUES = {

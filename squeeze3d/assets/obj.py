@@ -23,7 +23,7 @@ from squeeze3d.assets.image import Wrap
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Material, Mesh, Node, Primitive
 from squeeze3d.assets.mtl import MaterialLibrary, format_material
-from squeeze3d.assets.numbers import (
+from squeeze3d.assets.number_text import (
     decode_text,
     first_bad_float,
     format_rows,
@@ -329,8 +329,8 @@ def _corners(statements: _Statements, name: str) -> tuple[NDArray[np.int64], NDA
     if slashes:
         text = (text + b" ").replace(b"//", b"/0/").replace(b"/ ", b"/0 ").replace(b"/", b" ")
     try:
-        numbers = parse_integers(text.split()) if slashes <= 2 else np.empty(0, dtype=np.int64)
-    except (ValueError, OverflowError):
+        numbers = parse_integers(text) if slashes <= 2 else np.empty(0, dtype=np.int64)
+    except ValueError:
         numbers = np.empty(0, dtype=np.int64)
     if len(numbers) != len(tokens) * (slashes + 1):
         _fail_at_bad_corner(statements, words, sizes, name)

@@ -20,7 +20,7 @@ from squeeze3d.assets.colour import bytes_from_numbers, display_bytes, linear_co
 from squeeze3d.assets.flatten import join, report_losses, world_parts
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
-from squeeze3d.assets.numbers import first_bad_float, format_rows, parse_floats, parse_integers, shown
+from squeeze3d.assets.number_text import first_bad_float, format_rows, parse_floats, parse_integers, shown
 from squeeze3d.assets.polygons import fan, single_precision, unit_normals, weld
 from squeeze3d.assets.source import Asset, Source
 from squeeze3d.errors import FormatError, TruncatedError, UnsupportedError
@@ -160,8 +160,8 @@ def _faces(
         extras.append(extra)
         coloured = coloured or bool(extra)
     try:
-        indices = parse_integers(corners)
-    except (ValueError, OverflowError):
+        indices = parse_integers(b" ".join(corners))
+    except ValueError:
         raise FormatError(f"`{name}`: a face names a vertex that is not a number") from None
     bad = indices[(indices < 0) | (indices >= vertex_count)]
     if len(bad):

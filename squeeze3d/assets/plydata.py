@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.assets.numbers import decode_text, parse_number_text, shown
+from squeeze3d.assets.number_text import decode_text, parse_number_text, shown
 from squeeze3d.errors import FormatError, TruncatedError, UnsupportedError
 
 _TYPES = {

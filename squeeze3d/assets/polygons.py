@@ -67,13 +67,24 @@ def weld(*columns: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     Returns
     -------
     Index of the first row of each distinct kind, kinds in lexicographic order, and the kind of every row.
-    Columns are folded one after another, so keys never overflow however many columns there are.
     """
-    first, kind = _unique(columns[0])
+    keys, span = _from_zero(columns[0])
     for column in columns[1:]:
-        _, other = _unique(column)
-        first, kind = _unique(kind * (int(other.max(initial=0)) + 1) + other)
-    return first, kind
+        more, width = _from_zero(column)
+        # One sort of joined keys is enough as long as they fit; else each side is first numbered without gaps.
+        if span * width >= 1 << 63:
+            keys, span = _from_zero(_unique(keys)[1])
+            more, width = _from_zero(_unique(more)[1])
+        keys, span = keys * width + more, span * width
+    return _unique(keys)
+
+
+def _from_zero(column: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """The column moved to start at 0, and how many values that spans."""
+    if len(column) == 0:
+        return np.empty(0, dtype=np.int64), 1
+    low, high = int(column.min()), int(column.max())
+    return column.astype(np.int64) - low, high - low + 1
 
 
 def _unique(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

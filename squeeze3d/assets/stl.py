@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from squeeze3d.assets.flatten import join, report_losses, world_parts
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Mesh, Primitive
-from squeeze3d.assets.numbers import first_bad_float, parse_floats, shown
+from squeeze3d.assets.number_text import first_bad_float, parse_floats, shown
 from squeeze3d.assets.polygons import float_keys, in_first_use_order, single_precision, weld
 from squeeze3d.assets.source import Asset, Source
 from squeeze3d.errors import FormatError, TruncatedError

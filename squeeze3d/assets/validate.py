@@ -54,6 +54,8 @@ def _check_mesh(mesh: Mesh, name: str) -> None:
         if id(primitive) in shown or len(primitive.triangles) == 0:
             continue
         shown[id(primitive)] = None
+        if not -1 <= primitive.material < len(mesh.materials):
+            raise FormatError(f"`{name}`: a part names material {primitive.material} of {len(mesh.materials)}")
         low, high = int(primitive.triangles.min()), int(primitive.triangles.max())
         if low < 0 or high >= len(primitive.positions):
             raise FormatError(

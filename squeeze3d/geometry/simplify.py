@@ -24,6 +24,11 @@ EXACT_BELOW = 40_000
 """Larger meshes are brought to this many faces first: quadric decimation takes 10 us a face, and at budgets far
 below, the detour costs less than 1 % of distance."""
 
+HEADROOM = 6
+"""Faces a prepared mesh needs, relative to the budget, for its result to be as good as the original's."""
+
+CLUSTER_STEPS = 8
+
 COARSE = 0.008
 """Distance above which clustering is tried too: decimation has then lost whole parts."""
 
@@ -68,17 +73,19 @@ class Simplifier:
         self._probes = (mesh.positions[mesh.triangles[faces]] * weights[:, :, None]).sum(axis=1)
         self._winner: dict[int, str] = {}
         """Best method for face counts of each power of two: it hardly changes within one."""
-        self._base = mesh if len(mesh.triangles) <= EXACT_BELOW else _quadric(mesh, EXACT_BELOW).cleaned()
+        self._bases = [mesh if len(mesh.triangles) <= EXACT_BELOW else _quadric(mesh, EXACT_BELOW).cleaned()]
+        """The mesh at decreasing sizes, each a quarter of the one before."""
 
     def reduce(self, count: int) -> TriangleMesh:
         """At most `count` faces, or the mesh itself if it has no more."""
         if len(self._original.triangles) <= count:
             return self._original.cleaned()
         octave = count.bit_length()
+        base = self._base(count)
         methods = (self._winner[octave],) if octave in self._winner else tuple(_METHODS)
         best: tuple[float, TriangleMesh] | None = None
         for name in methods:
-            candidate = _METHODS[name](self._base, count).cleaned()
+            candidate = _METHODS[name](base, count).cleaned()
             if not 0 < len(candidate.triangles) <= count:
                 continue
             error = self.error(candidate)
@@ -86,11 +93,20 @@ class Simplifier:
                 best = error, candidate
                 self._winner[octave] = name
         if best is None or best[0] > COARSE:
-            candidate = _clustered(self._base, count).cleaned()
+            candidate = _clustered(base, count).cleaned()
             if 0 < len(candidate.triangles) <= count and (best is None or self.error(candidate) < best[0]):
                 return candidate
         # Even clustering may leave more faces than asked for; the largest ones must do then.
-        return _largest(self._base.cleaned(), count) if best is None else best[1]
+        return _largest(base.cleaned(), count) if best is None else best[1]
+
+    def _base(self, count: int) -> TriangleMesh:
+        """Smallest prepared mesh with at least `HEADROOM` times the wanted faces."""
+        while len(self._bases[-1].triangles) >= 4 * HEADROOM * count:
+            smaller = _quadric(self._bases[-1], len(self._bases[-1].triangles) // 4).cleaned()
+            if len(smaller.triangles) > len(self._bases[-1].triangles) // 2:
+                break  # It resists; going on would not make it cheaper.
+            self._bases.append(smaller)
+        return next(b for b in reversed(self._bases) if len(b.triangles) >= HEADROOM * count or b is self._bases[0])
 
     def error(self, mesh: TriangleMesh) -> float:
         """Root mean square distance between both surfaces, both directions."""
@@ -140,21 +156,28 @@ def _clustered(mesh: TriangleMesh, count: int) -> TriangleMesh:
     """Vertex clustering on the finest grid that meets the budget, found by bisection."""
     o3d = open3d()
     whole = _legacy(mesh)
-    low, high = 1e-4, 1.0
+    # A surface of area A fills about A / cell**2 cells, with two triangles each.
+    area = face_areas(mesh.positions, mesh.triangles).sum()
+    cell = max(1e-4, float(2 * area / count) ** 0.5)
+    low, high = 0.0, np.inf
     best = TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
-    for _ in range(12):
-        cell = (low * high) ** 0.5
+    for _ in range(CLUSTER_STEPS):
         reduced = _from_legacy(
             whole.simplify_vertex_clustering(  # type: ignore[attr-defined]
                 cell, o3d.geometry.SimplificationContraction.Quadric
             )
         )
-        if len(reduced.triangles) > count:
+        found = len(reduced.triangles)
+        if found > count:
             low = cell
         else:
             high = cell
-            if len(reduced.triangles) > len(best.triangles):
+            if found > len(best.triangles):
                 best = reduced
+            if found > 0.95 * count:
+                break
+        step = min(max((found / count) ** 0.5, 0.5), 2.0)
+        cell = (low * high) ** 0.5 if low > 0 and high < np.inf else cell * (step if abs(step - 1) > 0.02 else 1.1)
     # Quadric contraction may throw vertices far out where planes are nearly parallel.
     inside = (best.positions >= mesh.positions.min(axis=0) - 1e-6) & (
         best.positions <= mesh.positions.max(axis=0) + 1e-6

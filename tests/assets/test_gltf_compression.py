@@ -141,7 +141,7 @@ def test_missing_meshopt_package_names_the_install_line(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "meshoptimizer", None)
     with pytest.raises(MissingExtraError) as caught:
         read_any(builder)
-    assert caught.value.hint == "pip install meshoptimizer"
+    assert caught.value.hint == 'pip install "squeeze3d[meshopt]"'
 
 
 def test_meshopt_fallback_with_data_needs_no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:

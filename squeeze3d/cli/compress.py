@@ -1,0 +1,203 @@
+"""`sq3d compress`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from squeeze3d.cli import options as shared
+from squeeze3d.cli.batch import run_batch
+from squeeze3d.cli.jobs import Progress
+from squeeze3d.cli.naming import Destination
+from squeeze3d.cli.outputs import Outputs
+from squeeze3d.cli.report import Record, Reporter
+from squeeze3d.cli.sizes import parse_size
+from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_stdin, write_stdout
+from squeeze3d.cli.text import conversion, format_ratio, summarise, tell_losses
+from squeeze3d.errors import UsageError
+
+HELP = """\
+Example: sq3d compress chair.glb --target-size 10kB
+
+Compress 3D assets. Each IN becomes a .sq3 file next to it. What is not kept is listed.
+
+\b
+More examples:
+  sq3d compress *.glb --output-dir small -j 4
+  sq3d compress chair.glb --codec any.raw -O level=22
+  cat chair.glb | sq3d compress - > chair.sq3
+"""
+
+
+def compress(
+    inputs: shared.Assets,
+    output: shared.Output = None,
+    stdout: shared.Stdout = False,
+    output_dir: shared.OutputDir = None,
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            "--target-size",
+            metavar="SIZE",
+            help="Largest size of each output, such as 500, 10kB (10000 bytes) or 1MiB. Without it the "
+            "codec's options decide.",
+            show_default=False,
+        ),
+    ] = None,
+    codec: shared.CodecId = None,
+    option: shared.CodecOption = [],  # noqa: B006 (typer copies it)
+    strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping anything.")] = False,
+    format: shared.InputFormat = None,
+    force: shared.Force = False,
+    jobs: shared.Jobs = "1",
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    as_json: shared.Json = False,
+) -> shared.Action:
+    """Turn assets into .sq3 files."""
+    request = _Request(
+        target_size=None if target_size is None else parse_size(target_size, "--target-size"),
+        codec=codec,
+        options=shared.split_options(option),
+        format=shared.parse_format(format),
+        strict=strict,
+    )
+    destination = Destination(output, stdout, output_dir)
+    reporter = Reporter("compress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
+    return partial(_run, inputs, request, destination, reporter, force=force, jobs=shared.parse_jobs(jobs))
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Arguments of `encode` that are the same for all inputs."""
+
+    target_size: int | None
+    codec: str | None
+    options: Mapping[str, str]
+    format: str | None
+    strict: bool
+
+    def check(self) -> None:
+        """Raise UsageError for what no input can make right."""
+        from squeeze3d.codecs.registry import codec_by_id, codecs
+
+        if self.codec is not None:
+            codec_by_id(self.codec).make_options(self.options)
+        elif self.options:
+            ids = ", ".join(spec.id for spec in codecs())
+            raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {ids}")
+
+
+@dataclass(frozen=True)
+class _Task:
+    input: str
+    output: Path | None
+    request: _Request
+
+
+@dataclass(frozen=True)
+class _Product:
+    data: bytes = field(repr=False)
+    record: Record
+
+
+def _run(
+    inputs: Sequence[str],
+    request: _Request,
+    destination: Destination,
+    reporter: Reporter,
+    *,
+    force: bool,
+    jobs: int,
+) -> int:
+    request.check()
+    targets = destination.resolve(inputs, _sq3_name, as_json=reporter.as_json)
+    outputs = Outputs(inputs, force=force)
+
+    def prepare(task: _Task) -> None:
+        if task.output is not None:
+            outputs.check([task.output])
+
+    def finish(task: _Task, product: _Product) -> Record:
+        record = {
+            "input": task.input,
+            "output": DASH if task.output is None else str(task.output),
+            **product.record,
+        }
+        if task.output is None:
+            write_stdout(product.data)
+        else:
+            outputs.write(task.output, product.data, {}, task.input)
+        _tell(reporter, record)
+        return record
+
+    return run_batch(
+        [_Task(name, target, request) for name, target in zip(inputs, targets, strict=True)],
+        prepare=prepare,
+        work=_work,
+        finish=finish,
+        reporter=reporter,
+        summary=summarise,
+        jobs=jobs,
+    )
+
+
+def _work(task: _Task, progress: Progress) -> _Product:
+    from squeeze3d.api import encode
+    from squeeze3d.assets.source import Source
+
+    request = task.request
+    with native_output_to_stderr():
+        encoded = encode(
+            Source(read_stdin(), DASH) if task.input == DASH else Path(task.input),
+            target_size=request.target_size,
+            codec=request.codec,
+            options=request.options,
+            format=request.format,
+            strict=request.strict,
+            progress=progress,
+        )
+    record: dict[str, Any] = {
+        "input_bytes": encoded.source_bytes,
+        "output_bytes": len(encoded.data),
+        "ratio": round(encoded.ratio, 3),
+        "seconds": round(encoded.seconds, 3),
+        "codec": encoded.codec.id,
+        "fidelity": str(encoded.codec.fidelity),
+        "kind": str(encoded.kind),
+        "losses": encoded.losses.to_json(),
+        "notes": dict(encoded.notes),
+        "tried": [dict(entry) for entry in encoded.tried],
+    }
+    return _Product(encoded.data, record)
+
+
+def _tell(reporter: Reporter, record: Record) -> None:
+    reporter.line(conversion(record, format_ratio(record["ratio"])))
+    tell_losses(reporter, record)
+    if not reporter.verbose:
+        return
+    for entry in record["tried"]:
+        reporter.line(f"  tried {_tried(entry)}", "dim")
+    if record["notes"]:
+        reporter.line(f"  chose {', '.join(f'{key} {value}' for key, value in record['notes'].items())}", "dim")
+
+
+def _tried(entry: Mapping[str, Any]) -> str:
+    from squeeze3d.bitstream.limits import format_bytes
+
+    result = format_bytes(entry["bytes"]) if "bytes" in entry else entry.get("reason", "")
+    return f"{entry['codec']}: {result}"
+
+
+def _sq3_name(name: str) -> str:
+    from squeeze3d.assets.formats import formats
+
+    suffix = Path(name).suffix
+    known = any(suffix.lower() in each.suffixes for each in formats())
+    return f"{name.removesuffix(suffix) if known else name}.sq3"

@@ -1,0 +1,104 @@
+"""`sq3d info`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from squeeze3d.bitstream.limits import format_bytes
+from squeeze3d.cli import options as shared
+from squeeze3d.cli.batch import run_batch
+from squeeze3d.cli.jobs import Progress
+from squeeze3d.cli.report import Record, Reporter, plain, table
+from squeeze3d.cli.streams import read_sq3
+from squeeze3d.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from squeeze3d.api import Info
+
+HELP = """\
+Example: sq3d info chair.sq3
+
+Show what a .sq3 file holds, without decoding it: codec, chunks, pose, metadata. Structure and checksum are
+checked on the way.
+"""
+
+
+def info(
+    inputs: shared.Sq3Files,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    as_json: shared.Json = False,
+) -> shared.Action:
+    """Show what .sq3 files hold."""
+    reporter = Reporter("info", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
+    return partial(_run, inputs, reporter)
+
+
+@dataclass(frozen=True)
+class _Task:
+    input: str
+
+
+def _run(inputs: Sequence[str], reporter: Reporter) -> int:
+    def finish(task: _Task, found: Info) -> Record:
+        record = {"input": task.input, **describe(found)}
+        reporter.result(_text(record))
+        return record
+
+    return run_batch([_Task(name) for name in inputs], work=_work, finish=finish, reporter=reporter)
+
+
+def _work(task: _Task, progress: Progress) -> Info:
+    from squeeze3d.api import inspect
+
+    return inspect(read_sq3(task.input))
+
+
+def describe(found: Info) -> Record:
+    """An `Info` as plain data."""
+    pose = None if found.scale is None else {"centre": list(found.centre or ()), "scale": found.scale}
+    chunks = [{"tag": tag, "name": _chunk_name(tag), "bytes": size} for tag, size in found.chunks.items()]
+    return {
+        "input_bytes": found.size,
+        "format_version": found.format_version,
+        "codec": found.codec.id,
+        "fidelity": str(found.codec.fidelity),
+        "source_format": found.source_format or None,
+        "chunks": chunks,
+        "overhead_bytes": found.overhead,
+        "pose": pose,
+        "fingerprint": found.fingerprint,
+        "metadata": plain(found.metadata),
+    }
+
+
+def _chunk_name(tag: int) -> str:
+    from squeeze3d.bitstream.container import ANCILLARY, Tag
+
+    names = {value: name.lower() for name, value in vars(Tag).items() if isinstance(value, int)}
+    return names.get(tag, f"{'ancillary' if tag & ANCILLARY else 'codec'} {tag:#04x}")
+
+
+def _text(record: Record) -> str:
+    size = record["input_bytes"]
+    exact = f" ({size} bytes)" if size >= 1000 else ""
+    rows = [
+        ("size", f"{format_bytes(size)}{exact}"),
+        ("codec", f"{record['codec']} ({record['fidelity']})"),
+        ("source format", record["source_format"] or "unknown"),
+        ("file format", f"version {record['format_version']}"),
+    ]
+    rows += [(f"chunk {chunk['name']}", format_bytes(chunk["bytes"])) for chunk in record["chunks"]]
+    rows.append(("overhead", format_bytes(record["overhead_bytes"])))
+    if record["pose"] is not None:
+        centre = ", ".join(f"{x:.6g}" for x in record["pose"]["centre"])
+        rows.append(("pose", f"centre {centre}; longest side {record['pose']['scale']:.6g}"))
+    if record["fingerprint"] is not None:
+        rows.append(("weights", f"sha256 {record['fingerprint']}..."))
+    for key, value in record["metadata"].items():
+        rows.append((f"metadata {printable(key)}", printable(value if isinstance(value, str) else json.dumps(value))))
+    return f"{printable(record['input'])}\n{table(rows, indent=2)}"

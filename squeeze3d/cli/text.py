@@ -1,0 +1,50 @@
+"""Lines that `compress` and `decompress` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from squeeze3d.bitstream.limits import format_bytes
+from squeeze3d.cli.report import Record, Reporter
+from squeeze3d.cli.streams import DASH
+from squeeze3d.cli.terminal import arrow
+
+
+def conversion(record: Record, *extra: str) -> str:
+    """What became of one file: names, sizes, codec, time."""
+    parts = [
+        f"{_short(record['input'])}  {format_bytes(record['input_bytes'])} {arrow()} "
+        f"{_short(record['output'])}  {format_bytes(record['output_bytes'])}",
+        *extra,
+        f"{record['codec']} ({record['fidelity']})",
+        f"{record['seconds']:.1f} s",
+    ]
+    return "   ".join(parts)
+
+
+def tell_losses(reporter: Reporter, record: Record) -> None:
+    """The `dropped:` line, and a warning for each fault of the input."""
+    dropped = [loss["detail"] for loss in record["losses"] if not loss["warning"]]
+    if dropped:
+        reporter.line(f"  dropped: {', '.join(dropped)}", "dim")
+    for loss in record["losses"]:
+        if loss["warning"]:
+            reporter.remark("warning", loss["detail"], record["input"])
+
+
+def format_ratio(ratio: float) -> str:
+    """`125:1`, `3.4:1`, `0.92:1`."""
+    digits = 0 if ratio >= 99.5 else 1 if ratio >= 1 else 2
+    return f"{ratio:.{digits}f}:1"
+
+
+def summarise(records: Sequence[Record]) -> str:
+    """Total sizes of the files that worked."""
+    before = sum(record["input_bytes"] for record in records)
+    after = sum(record["output_bytes"] for record in records)
+    return f"{format_bytes(before)} {arrow()} {format_bytes(after)}"
+
+
+def _short(name: str) -> str:
+    return name if name == DASH else Path(name).name or name

@@ -1,0 +1,1 @@
+"""Shared set-up. Its place makes `import sample_assets` work in every test folder."""
