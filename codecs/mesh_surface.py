@@ -17,7 +17,7 @@ from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import SOURCES, Container
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind
-from squeeze3d.codecs.surface.search import SurfaceOptions
+from squeeze3d.codecs.surface.options import SurfaceOptions
 from squeeze3d.errors import TargetSizeError
 
 

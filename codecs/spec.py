@@ -158,7 +158,7 @@ def _convert(target: dataclasses.Field[Any], value: Any) -> Any:
             converted = type(default)(value)
         else:
             converted = value
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         expected = " | ".join(type(default)) if isinstance(default, StrEnum) else type(default).__name__
         raise UsageError(f"option `{target.name}` takes {expected}, not `{value}`") from None
     low, high = target.metadata.get("low"), target.metadata.get("high")

@@ -49,9 +49,7 @@ def grid(columns: int, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float
     return positions, uvs, triangles.astype(np.int32)
 
 
-def ball(
-    rings: int = 10, segments: int = 16
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+def ball(rings: int = 10, segments: int = 16) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
     """Sphere of radius 1 with a seam: positions, texture coordinates, triangles that look outwards."""
     flat, uvs, triangles = grid(segments, rings)
     longitude, latitude = 2 * np.pi * flat[:, 0], np.pi * (flat[:, 1] - 0.5)
@@ -272,9 +270,7 @@ def alpha_mask() -> Mesh:
 def constant_colour() -> Mesh:
     """A green glass cube."""
     positions, triangles = box()
-    return bare(
-        positions, triangles, base_colour=(0.1, 0.7, 0.2, 0.5), alpha_mode="BLEND", metallic=0.0, roughness=0.1
-    )
+    return bare(positions, triangles, base_colour=(0.1, 0.7, 0.2, 0.5), alpha_mode="BLEND", metallic=0.0, roughness=0.1)
 
 
 def points() -> PointCloud:

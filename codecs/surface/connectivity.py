@@ -49,20 +49,34 @@ class Conquest:
 
 
 class _Front:
-    """Gates between conquered and open triangles; encoder and decoder keep the same."""
+    """Gates between conquered and open triangles; encoder and decoder keep the same.
+
+    Gates are numbered in order of creation. Closing one only marks it, and the lists of a vertex forget it once it is
+    at their end: no step takes longer where a vertex has many gates, or an edge many triangles.
+    """
 
     def __init__(self) -> None:
         self.leaving: list[list[int]] = []
-        """Per vertex p: ends q of its gates p→q, oldest first."""
+        """Per vertex p: its gates p→q, oldest first."""
         self.arriving: list[list[int]] = []
-        """Per vertex q: starts p of its gates p→q, oldest first."""
+        """Per vertex q: its gates p→q, oldest first."""
         self.degree: list[int] = []
         """Per vertex: triangles conquered around it."""
-        self.owner: dict[tuple[int, int], int] = {}
-        """Triangle each gate belongs to; the latest where several share a directed edge."""
         self.triangles: list[tuple[int, int, int]] = []
         self.gates: list[int] = []
         self.focus = 0
+        self._start: list[int] = []
+        self._end: list[int] = []
+        self._owner: list[int] = []
+        """Triangle of each gate."""
+        self._open = bytearray()
+        """Whether each gate is open."""
+        self._oldest: dict[tuple[int, int], int] = {}
+        """First open gate of each directed edge."""
+        self._newest: dict[tuple[int, int], int] = {}
+        """Last open gate of the edges that have had several."""
+        self._next: dict[int, int] = {}
+        """The gate behind each one of those, if it has the same edge."""
 
     def add_vertex(self) -> int:
         self.leaving.append([])
@@ -70,20 +84,30 @@ class _Front:
         self.degree.append(0)
         return len(self.degree) - 1
 
+    def _last(self, gates: list[int]) -> int:
+        """Latest open gate of a vertex's list, -1 if there is none."""
+        while gates:
+            if self._open[gates[-1]]:
+                return gates[-1]
+            gates.pop()
+        return -1
+
     def next_gate(self) -> tuple[int, int] | None:
         """Gate to close next, or None if all are closed."""
         while self.focus < len(self.degree):
-            if self.leaving[self.focus]:
-                return self.focus, self.leaving[self.focus][-1]
-            if self.arriving[self.focus]:
-                return self.arriving[self.focus][-1], self.focus
+            gate = self._last(self.leaving[self.focus])
+            if gate < 0:
+                gate = self._last(self.arriving[self.focus])
+            if gate >= 0:
+                return self._start[gate], self._end[gate]
             self.focus += 1
         return None
 
     def candidates(self, p: int, q: int) -> tuple[int, int]:
         """Vertices that FOCUS and FAR stand for at gate p→q; -1 where there is none."""
-        before = self.arriving[p][-1] if self.arriving[p] else -1
-        behind = self.leaving[q][-1] if self.leaving[q] else -1
+        before, behind = self._last(self.arriving[p]), self._last(self.leaving[q])
+        before = self._start[before] if before >= 0 else -1
+        behind = self._end[behind] if behind >= 0 else -1
         near, far = (before, behind) if p == self.focus else (behind, before)
         # A triangle needs three corners: the opposite edge of a doubled gate is no candidate.
         return (-1 if near in (p, q) else near), (-1 if far in (p, q) else far)
@@ -94,9 +118,37 @@ class _Front:
             (min(self.degree[focus], FOCUS_CLASSES) - 1) * FAR_CLASSES + min(self.degree[far], FAR_CLASSES) - 1
         ) * 2 + (near >= 0)
 
+    def owner(self, p: int, q: int) -> int:
+        """Triangle of the open gate p→q; the latest where several share the directed edge."""
+        edge = p, q
+        return self._owner[self._newest.get(edge, self._oldest[edge])]
+
     def close(self, p: int, q: int) -> None:
-        self.leaving[p].remove(q)
-        self.arriving[q].remove(p)
+        """Close the oldest gate p→q."""
+        edge = p, q
+        gate = self._oldest[edge]
+        self._open[gate] = 0
+        follower = self._next.pop(gate, -1)
+        if follower >= 0:
+            self._oldest[edge] = follower
+        else:
+            del self._oldest[edge]
+            self._newest.pop(edge, None)
+
+    def _create(self, p: int, q: int, owner: int) -> None:
+        edge = p, q
+        gate = len(self._open)
+        self._start.append(p)
+        self._end.append(q)
+        self._owner.append(owner)
+        self._open.append(1)
+        self.leaving[p].append(gate)
+        self.arriving[q].append(gate)
+        if edge in self._oldest:
+            self._next[self._newest.get(edge, self._oldest[edge])] = gate
+            self._newest[edge] = gate
+        else:
+            self._oldest[edge] = gate
 
     def conquer(self, a: int, b: int, c: int, gate: int) -> None:
         """Add a triangle; each edge closes the gate it meets or becomes one."""
@@ -105,12 +157,10 @@ class _Front:
         self.gates.append(gate)
         for p, q in ((a, b), (b, c), (c, a)):
             self.degree[p] += 1
-            if p in self.leaving[q]:
+            if (q, p) in self._oldest:
                 self.close(q, p)
             else:
-                self.leaving[p].append(q)
-                self.arriving[q].append(p)
-                self.owner[p, q] = index
+                self._create(p, q, index)
 
     def result(self) -> Conquest:
         return Conquest(np.array(self.triangles, dtype=np.int64).reshape(-1, 3), np.array(self.gates, dtype=np.int64))
@@ -184,7 +234,7 @@ def encode_connectivity(encoder: SymbolEncoder, triangles: NDArray[np.integer]) 
         else:
             encoder.encode_one(OTHER, tables, context)
             _encode_index(encoder, c, len(old_of))
-        front.conquer(q, p, c, front.owner[p, q])
+        front.conquer(q, p, c, front.owner(p, q))
     return front.result(), np.array(old_of, dtype=np.int64)
 
 
@@ -223,7 +273,7 @@ def decode_connectivity(decoder: SymbolDecoder, count: int) -> Conquest:
             c = near if symbol == FOCUS else far
         if c < 0 or c in (p, q):
             raise FormatError("connectivity refers to a vertex that does not exist")
-        front.conquer(q, p, c, front.owner[p, q])
+        front.conquer(q, p, c, front.owner(p, q))
     return front.result()
 
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.codecs.surface.prediction import Parallelograms, earlier_neighbours, parallelograms
 from squeeze3d.codecs.surface.vectors import check_range, decode_residuals, encode_residuals, rounded_means
+from squeeze3d.errors import FormatError
 
 MIN_BITS, MAX_BITS = 4, 18
+_RUNAWAY = 1 << 40
 CLASSES = 4
 """How a vertex is predicted: by the vertex before it, by neighbours, by one parallelogram, by several."""
 
@@ -58,7 +60,10 @@ class _Predictor:
         return result
 
     def reconstruct(self, residuals: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(V, 3) values from residuals, vertex by vertex."""
+        """(V, 3) values from residuals, vertex by vertex.
+
+        Raises FormatError where hostile residuals run away: parallelograms may triple a value at every step.
+        """
         shape_start = np.concatenate([[0], np.cumsum(self.by_shape)]).tolist()
         near_start = np.concatenate([[0], np.cumsum(self.by_neighbour)]).tolist()
         a, b, opposite = self.shapes.a.tolist(), self.shapes.b.tolist(), self.shapes.opposite.tolist()
@@ -82,11 +87,12 @@ class _Predictor:
                     else:
                         total, first, last = (values[-1] if values else 0), 0, 1
                 count = last - first
-                append(residual[vertex] + (2 * total + count) // (2 * count))
+                value = residual[vertex] + (2 * total + count) // (2 * count)
+                if not -_RUNAWAY < value < _RUNAWAY:
+                    raise FormatError("vertex position out of range")
+                append(value)
             columns.append(values)
-        # Hostile residuals may run away; Python integers do not overflow, and the caller's range check must see it.
-        clipped = [[min(max(v, -(1 << 40)), 1 << 40) for v in column] for column in columns]
-        return np.array(clipped, dtype=np.int64).T.reshape(self.count, residuals.shape[1])
+        return np.array(columns, dtype=np.int64).T.reshape(self.count, residuals.shape[1])
 
 
 def encode_positions(encoder: SymbolEncoder, triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> None:

@@ -4,7 +4,7 @@
 """
 
 from squeeze3d.assets.field import RadianceField
-from squeeze3d.assets.formats import Format, format_for_suffix, formats, load, read, save, sniff_format, write_files
+from squeeze3d.assets.formats import Format, all_formats, format_for_suffix, load, read, save, sniff_format, write_files
 from squeeze3d.assets.image import Image, Texture, TextureTransform, Wrap
 from squeeze3d.assets.loss import Loss, LossReport
 from squeeze3d.assets.mesh import Material, Mesh, Node, Primitive
@@ -30,8 +30,8 @@ __all__ = [
     "Texture",
     "TextureTransform",
     "Wrap",
+    "all_formats",
     "format_for_suffix",
-    "formats",
     "load",
     "read",
     "save",

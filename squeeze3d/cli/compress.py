@@ -196,8 +196,8 @@ def _tried(entry: Mapping[str, Any]) -> str:
 
 
 def _sq3_name(name: str) -> str:
-    from squeeze3d.assets.formats import formats
+    from squeeze3d.assets.formats import all_formats
 
     suffix = Path(name).suffix
-    known = any(suffix.lower() in each.suffixes for each in formats())
+    known = any(suffix.lower() in each.suffixes for each in all_formats())
     return f"{name.removesuffix(suffix) if known else name}.sq3"

@@ -133,7 +133,7 @@ def _run(
 
 def _with_format(request: _Request, output: str | None) -> _Request:
     """Complete the request by the output's suffix."""
-    from squeeze3d.assets.formats import format_for_suffix, formats
+    from squeeze3d.assets.formats import all_formats, format_for_suffix
 
     if output is None:
         return request
@@ -142,7 +142,7 @@ def _with_format(request: _Request, output: str | None) -> _Request:
         if not suffix:
             raise UsageError(f"`{output}` does not say which format to write", hint="add a suffix, or `--to FMT`")
         return _Request(format_for_suffix(suffix).id, request.max_memory)
-    if any(suffix in each.suffixes and each.id != request.format for each in formats()):
+    if any(suffix in each.suffixes and each.id != request.format for each in all_formats()):
         raise UsageError(f"`-o {output}` and `--to {request.format}` contradict each other", hint="drop `--to`")
     return request
 

@@ -23,9 +23,9 @@ def _complete_codec(incomplete: str) -> list[str]:
 
 
 def _complete_format(incomplete: str) -> list[str]:
-    from squeeze3d.assets.formats import formats
+    from squeeze3d.assets.formats import all_formats
 
-    return [each.id for each in formats() if each.id.startswith(incomplete)]
+    return [each.id for each in all_formats() if each.id.startswith(incomplete)]
 
 
 Assets = Annotated[
@@ -135,9 +135,9 @@ def parse_format(text: str | None) -> str | None:
     """Id of a format; raises UsageError for an unknown one."""
     if text is None:
         return None
-    from squeeze3d.assets.formats import formats
+    from squeeze3d.assets.formats import all_formats
 
-    ids = [each.id for each in formats()]
+    ids = [each.id for each in all_formats()]
     wanted = text.lower().removeprefix(".")
     if wanted not in ids:
         raise UsageError(f"unknown format `{text}`", hint=f"formats: {', '.join(ids)}")
@@ -167,9 +167,9 @@ def _codec_rows() -> list[tuple[str, str]]:
 
 
 def _format_rows() -> list[tuple[str, str]]:
-    from squeeze3d.assets.formats import formats
+    from squeeze3d.assets.formats import all_formats
 
-    return [(each.id, each.summary) for each in formats()]
+    return [(each.id, each.summary) for each in all_formats()]
 
 
 class _Verbatim:

@@ -28,7 +28,7 @@ def sample_triangles(
 
 def face_areas(positions: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
     """(F,) areas."""
-    a, b, c = (positions[triangles[:, k]] for k in range(3))
+    a, b, c = (positions[triangles[:, k]].astype(np.float64) for k in range(3))
     areas: NDArray[np.float64] = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
     return areas
 

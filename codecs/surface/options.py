@@ -1,0 +1,43 @@
+"""Options of `mesh.surface`. A module of its own because the registry loads it at every start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from squeeze3d.codecs.spec import option
+
+DEFAULT_FACES = 2000
+DEFAULT_TEXTURE = 128
+DEFAULT_QUALITY = 40
+
+
+class Colour(StrEnum):
+    """How colours are kept."""
+
+    AUTO = "auto"
+    CONSTANT = "constant"
+    VERTEX = "vertex"
+    TEXTURE = "texture"
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceOptions:
+    """Options of `mesh.surface`."""
+
+    faces: int = option(
+        0,
+        f"triangles to keep at most; 0 is {DEFAULT_FACES}, or as many as a target size allows",
+        low=0,
+        high=1 << 22,
+    )
+    bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=18)
+    colour: Colour = option(Colour.AUTO, "what carries colour: auto, constant, vertex or texture")
+    step: int = option(0, "quantiser step of vertex colours in 8-bit levels, 1 to 64; 0 is automatic", low=0, high=64)
+    texture: int = option(0, f"texture width in pixels; 0 is {DEFAULT_TEXTURE}, or fits the target", low=0, high=4096)
+    quality: int = option(
+        0,
+        f"WebP quality of the texture, 1 to 100; 0 is {DEFAULT_QUALITY}, or fits the target",
+        low=0,
+        high=100,
+    )
