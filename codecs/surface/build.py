@@ -135,11 +135,11 @@ class SurfaceBuilder:
             while True:
                 cells, index = np.unique(quantise(mesh.positions, bits), axis=0, return_inverse=True)
                 snapped = TriangleMesh(cells.astype(np.float64), index.reshape(-1)[mesh.triangles]).cleaned()
-                if len(snapped.triangles):
+                if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
                     break
                 if bits == MAX_BITS:
                     raise InputError("nothing to compress: all triangles are degenerate")
-                bits += 1  # Needles collapse on a coarse grid.
+                bits += 1  # Needles collapse on a coarse grid, and the far ends of the shape with them.
             encoder, conquest, order = encode_mesh(snapped.triangles, snapped.positions.astype(np.int64))
             coded = snapped.positions.astype(np.int64)[order]
             self._shapes[key] = Shape(conquest, coded, bits, len(encoder.finish()))
@@ -296,6 +296,13 @@ class SurfaceBuilder:
         got = _model_colours(model, hits)
         error = float(((got - wanted[:, :3]) ** 2).mean())
         return error + DISTANCE_WEIGHT * float(forward + backward) / 2
+
+
+def _keeps_box(kept: NDArray[np.float64], cells: NDArray[np.int64]) -> bool:
+    """Whether the vertices that are left span the box of all (N, 3) cells, to a cell and 1 % of each side."""
+    low, high = cells.min(axis=0), cells.max(axis=0)
+    lost = np.maximum(kept.min(axis=0) - low, high - kept.max(axis=0))
+    return bool((lost <= 1 + 0.01 * (high - low)).all())
 
 
 def encode_webp(pixels: NDArray[np.uint8], quality: int) -> bytes:

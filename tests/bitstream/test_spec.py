@@ -21,6 +21,7 @@ from squeeze3d.bitstream.varint import read_varint
 from squeeze3d.codecs import any_raw
 from squeeze3d.codecs.registry import RESERVED_WIRES, codecs
 from squeeze3d.codecs.spec import Job
+from squeeze3d.codecs.surface.priors import CONNECTIVITY_PRIOR
 
 SPEC = (Path(__file__).parents[2] / "CODEC_SPEC.md").read_text(encoding="utf-8")
 
@@ -164,11 +165,16 @@ def test_tags_are_all_listed():
 
 
 def test_codecs_are_all_listed():
-    listed = {int(row[0]): row[1].strip("`") for row in rows(section("9. Codecs")) if row[0].isdigit()}
+    listed = {int(row[0]): row[1].strip("`") for row in rows(section("9. Codecs").split("\n### ")[0]) if row[0].isdigit()}
     assert {wire: name for wire, name in listed.items() if name} == {spec.wire: spec.id for spec in codecs()}
     assert {wire for wire, name in listed.items() if not name} == RESERVED_WIRES
     for spec in codecs():
         section(f"{spec.wire}: {re.escape(spec.id)}", 3)
+
+
+def test_connectivity_prior_is_the_one_of_the_code():
+    block = SPEC.split("<!-- connectivity prior -->\n```text\n")[1].split("\n```")[0]
+    assert [[int(number) for number in line.split()] for line in block.splitlines()] == CONNECTIVITY_PRIOR
 
 
 def test_version_and_constants_are_the_ones_of_the_code():
