@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squeeze3d import __version__
 from squeeze3d.cli.sizes import parse_size
@@ -59,7 +60,7 @@ def run(path: Path, folder: Path, target: str) -> Row:
     size = packed.stat().st_size
     if size > parse_size(target, "--target-size"):
         problems.append(f"{size} bytes exceed {target}")
-    before, after = _look(path), _look(back)
+    before, after = look(path), look(back)
     extent = np.maximum(before.high - before.low, 1e-6 * (before.high - before.low).max())
     moved = np.maximum(np.abs(before.low - after.low), np.abs(before.high - after.high))
     box_error = float((moved / extent).max())
@@ -74,13 +75,17 @@ def run(path: Path, folder: Path, target: str) -> Row:
 
 
 @dataclass(frozen=True)
-class _Look:
-    low: np.ndarray
-    high: np.ndarray
+class Look:
+    """What is compared of an asset."""
+
+    low: NDArray[np.floating]
+    """(3,) lower corner of the box."""
+    high: NDArray[np.floating]
+    """(3,) upper corner."""
     coloured: bool
 
 
-def _look(path: Path) -> _Look:
+def look(path: Path) -> Look:
     """Box and presence of colours, as trimesh reads them."""
     import trimesh
 
@@ -94,8 +99,10 @@ def _look(path: Path) -> _Look:
         )
         factor = getattr(material, "baseColorFactor", None)
         tinted = factor is not None and bool((np.asarray(factor)[:3] != 255).any())
-        coloured |= textured or tinted or getattr(visual, "kind", None) in ("vertex", "face")
-    return _Look(scene.bounds[0], scene.bounds[1], coloured)
+        # Next to a material, trimesh keeps vertex colours as an attribute.
+        painted = visual.kind in ("vertex", "face") or "color" in getattr(visual, "vertex_attributes", {})
+        coloured |= textured or tinted or painted
+    return Look(scene.bounds[0], scene.bounds[1], coloured)
 
 
 def _sq3d(*arguments: object) -> tuple[dict[str, Any], float]:

@@ -74,7 +74,7 @@ def select(
     if best is None:
         assert target_size is not None
         raise TargetSizeError(
-            f"no codec fits this {kind} into {format_bytes(target_size)}: {failures[0]}",
+            f"no codec fits the asset into {format_bytes(target_size)}: {failures[0]}",
             hint="raise `--target-size`",
         )
     return Choice(*best, tuple(tried))

@@ -1,0 +1,410 @@
+"""`CODEC_SPEC.md` is enough: a decoder written from it alone gives what the program gives, and refuses what it must."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from functools import cache
+
+import numpy as np
+import pytest
+import reference_decoder as reference
+from sample_assets import bare, grid, picture, random
+
+import squeeze3d
+from squeeze3d.api import decode
+from squeeze3d.assets.image import Texture
+from squeeze3d.assets.mesh import Material, Mesh, Primitive
+from squeeze3d.bitstream.bulk import pack_bulk
+from squeeze3d.bitstream.container import Container, Tag
+from squeeze3d.bitstream.entropy import AdaptiveTables, SymbolEncoder
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.bitstream.parameters import pack_parameters
+from squeeze3d.bitstream.pose import Pose
+from squeeze3d.bitstream.varint import write_varint
+from squeeze3d.codecs.surface import rebuild
+from squeeze3d.codecs.surface.connectivity import encode_connectivity
+from squeeze3d.codecs.surface.model import ColourMode, Look, SurfaceModel, encode_mesh, from_container, to_container
+from squeeze3d.codecs.surface.texture_coordinates import Wedges
+from squeeze3d.errors import Sq3Error
+
+SPECIFICATION = reference.SPECIFICATION.read_text(encoding="utf-8")
+
+
+def sphere(rings: int = 9, segments: int = 14) -> tuple[np.ndarray, np.ndarray]:
+    """A closed, bumpy sphere."""
+    theta, phi = np.meshgrid(
+        np.pi * np.arange(1, rings) / rings, 2 * np.pi * np.arange(segments) / segments, indexing="ij"
+    )
+    radius = 1 + 0.2 * np.sin(5 * theta) * np.cos(3 * phi)
+    body = radius[..., None] * np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], -1)
+    positions = np.concatenate([body.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]])
+    triangles = []
+    for ring in range(rings - 2):
+        for a in range(segments):
+            b = (a + 1) % segments
+            p, q, r, s = (k * segments + x for k in (ring, ring + 1) for x in (a, b))
+            triangles += [(p, r, q), (q, r, s)]
+    top, bottom, last = len(positions) - 2, len(positions) - 1, (rings - 2) * segments
+    for a in range(segments):
+        b = (a + 1) % segments
+        triangles += [(top, a, b), (bottom, last + b, last + a)]
+    return positions.astype(np.float32), np.array(triangles, np.int32)
+
+
+def textured_cube() -> Mesh:
+    """Six grids, each with its own part of the texture."""
+    flat, uvs, triangles = grid(4, 4)
+    flat = flat - np.array([0.5, 0.5, -0.5], np.float32)
+    turns = [np.eye(3)[[0, 1, 2]], np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]]
+    sides = [flat @ turn * sign for turn in turns for sign in (1, np.array([-1, -1, -1]))]
+    flipped = triangles[:, ::-1]
+    material = Material(base_colour_texture=Texture(picture(64)), metallic=0.0, roughness=0.4)
+    primitive = Primitive(
+        np.concatenate(sides).astype(np.float32),
+        np.concatenate([(flipped if k % 2 else triangles) + k * len(flat) for k in range(6)]),
+        uvs=(np.concatenate([(uvs + np.array([k % 3, k // 3])) / (3, 2) for k in range(6)]).astype(np.float32),),
+        material=0,
+    )
+    return Mesh((primitive,), (material,))
+
+
+def painted_sphere() -> Mesh:
+    positions, triangles = sphere()
+    colours = np.ones((len(positions), 4), np.float32)
+    colours[:, :3] = np.clip((positions + 1) / 2, 0, 1)
+    material = Material(metallic=0.3, double_sided=True, unlit=True)
+    return Mesh((Primitive(positions, triangles, colours=colours, material=0),), (material,))
+
+
+def islands() -> Mesh:
+    """Three spheres far from the origin and a lone triangle."""
+    positions, triangles = sphere(6, 8)
+    parts = [positions * size + np.array([1000 + 3 * k, -70, 5 * k], np.float32) for k, size in enumerate((1, 0.5, 2))]
+    lone = np.array([[1000, -60, 0], [1001, -60, 0], [1000, -59, 0]])
+    faces = [triangles + k * len(positions) for k in range(3)] + [[[3 * len(positions) + k for k in range(3)]]]
+    return bare(np.concatenate([*parts, lone]), np.concatenate(faces), base_colour=(0.2, 0.5, 0.1, 1.0))
+
+
+def non_manifold_fan() -> Mesh:
+    """Seven pages that share one edge, two of them turned over."""
+    angles = np.linspace(0, 6, 7)
+    pages = np.stack([np.cos(angles), np.sin(angles), 0.2 * angles], axis=1)
+    triangles = [(0, 1, k + 2) if k % 3 else (1, 0, k + 2) for k in range(7)]
+    return bare(np.concatenate([[[0, 0, -1], [0, 0, 2]], pages]), triangles)
+
+
+MESHES = [textured_cube, painted_sphere, islands, non_manifold_fan]
+
+
+@cache
+def surface_file(make, colour: str) -> bytes:
+    return squeeze3d.compress(make(), codec="mesh.surface", options={"colour": colour, "faces": 300})
+
+
+def assert_same(data: bytes) -> reference.Surface:
+    """Both decoders agree on everything the stream holds."""
+    mine = reference.decode(data)
+    model = from_container(Container.from_bytes(data), Limits())
+    assert mine.triangles == [tuple(t) for t in model.conquest.triangles.tolist()]
+    assert mine.cells == [tuple(c) for c in model.cells.tolist()]
+    shape = rebuild.geometry(model)
+    assert np.array_equal(np.array(mine.canonical), shape.positions)
+    world = model.pose.to_original(shape.positions)
+    assert world.dtype == np.float32
+    assert np.array_equal(np.array(mine.world), world.astype(np.float64)), "equal as float32"
+    look = model.look
+    assert (mine.double_sided, mine.unlit, mine.alpha_mode) == (look.double_sided, look.unlit, look.alpha_mode)
+    assert (mine.metalness, mine.roughness, mine.crease) == (look.metallic / 255, look.roughness / 255, look.crease)
+    assert mine.mode == model.mode
+    if mine.mode == ColourMode.CONSTANT:
+        assert mine.constant == model.constant
+    elif mine.mode == ColourMode.VERTEX:
+        assert mine.colours == [tuple(c) for c in rebuild.vertex_rgb(model).tolist()]
+    else:
+        assert mine.corners == [tuple(c) for c in model.wedges.corners.tolist()]
+        assert mine.uv_cells == [tuple(c) for c in model.wedges.uvs.tolist()]
+        assert np.array_equal(np.array(mine.uvs), rebuild.corner_uvs(model))
+        assert mine.image == model.image
+        assert mine.pixels[2] == rebuild.texture_pixels(model.image, Limits()).tobytes()
+    return mine
+
+
+@pytest.mark.parametrize("colour", ["constant", "vertex", "texture"])
+@pytest.mark.parametrize("make", MESHES)
+def test_surfaces_agree_with_the_program(make, colour):
+    mine = assert_same(surface_file(make, colour))
+    assert mine.mode == ["constant", "vertex", "texture"].index(colour)
+    assert 1 <= len(mine.triangles) <= 300
+
+
+def test_world_positions_and_colours_match_the_asset():
+    mesh = painted_sphere()
+    mine = reference.decode(surface_file(painted_sphere, "vertex"))
+    distances = np.linalg.norm(np.array(mine.world)[:, None] - mesh.primitives[0].positions[None], axis=2)
+    assert distances.min(axis=1).max() < 0.02
+    nearest = distances.argmin(axis=1)
+    truth = np.clip(mesh.primitives[0].positions[nearest], -1, 1)
+    assert np.corrcoef(np.array(mine.colours)[:, 0], truth[:, 0])[0, 1] > 0.95, "red grows with x"
+
+
+def soup(seed: int) -> bytes:
+    """Random triangles, coordinates and attributes: edges with many triangles, vertices with many wedges."""
+    rng = random(seed)
+    vertices, faces = [(5, 60), (12, 200), (60, 60), (200, 200)][seed % 4]
+    triangles = rng.integers(0, vertices, (faces, 3))
+    triangles = triangles[[len(set(t)) == 3 for t in triangles.tolist()]]
+    bits = int(rng.integers(4, 19))
+    _, conquest, order = encode_mesh(triangles, np.zeros((vertices, 3), np.int64))
+    count = len(order)
+    mode = ColourMode(seed % 3)
+    parts = {}
+    if mode is ColourMode.VERTEX:
+        parts = {"step": int(rng.integers(1, 65)), "colours": rng.integers(-512, 513, (count, 3))}
+    elif mode is ColourMode.TEXTURE:
+        wedges, uv_bits = 10, int(rng.integers(1, 14))
+        corners = conquest.triangles * wedges + rng.integers(0, wedges, conquest.triangles.shape)
+        uvs = rng.integers(0, 1 << uv_bits, (count * wedges, 2))
+        image = reference.decode(surface_file(textured_cube, "texture")).image
+        parts = {
+            "uv_bits": uv_bits,
+            "wedges": Wedges(corners, np.repeat(np.arange(count), wedges), uvs),
+            "image": image,
+        }
+    pose = Pose(float(np.float32(10 ** rng.uniform(-20, 20))), tuple(rng.integers(-5000, 5000, 3).tolist()))
+    cells = rng.integers(0, 1 << bits, (count, 3))
+    look = Look(bool(seed & 1), bool(seed & 2), ("OPAQUE", "MASK", "BLEND")[seed % 3], seed, 255 - seed, 3 * seed)
+    return to_container(SurfaceModel(pose, bits, conquest, cells, look, mode, **parts), 2, 0).to_bytes()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_surfaces_agree_with_the_program(seed):
+    assert_same(soup(seed))
+
+
+def test_connectivity_agrees_where_vertex_numbers_take_17_bits():
+    count = 22_000
+    triangles = np.concatenate([np.arange(3 * count).reshape(-1, 3), [[0, 40_000, 65_999], [1, 7, 65_700]]])
+    encoder = SymbolEncoder()
+    conquest, _ = encode_connectivity(encoder, triangles)
+    coder = reference.RangeDecoder(encoder.finish())
+    mine, gates, vertices = reference.read_connectivity(coder, len(triangles))
+    coder.finish()
+    assert mine == [tuple(t) for t in conquest.triangles.tolist()]
+    assert gates == conquest.gates.tolist()
+    assert vertices == 3 * count
+
+
+def test_lone_files_agree_with_the_program(tmp_path):
+    for name in ("ball.ply", "ball.stl", "ball.off", "ball.glb"):
+        squeeze3d.save(painted_sphere(), tmp_path / name)
+        data = squeeze3d.compress(tmp_path / name, codec="any.raw")
+        assert reference.decode(data) == dict(decode(data).files)
+        assert reference.decode(data) == {f"asset{name[4:]}": (tmp_path / name).read_bytes()}
+
+
+@pytest.mark.parametrize("name", ["cube.obj", "cube.gltf"])
+def test_files_with_side_files_agree_with_the_program(tmp_path, name):
+    squeeze3d.save(textured_cube(), tmp_path / name)
+    data = squeeze3d.compress(tmp_path / name, codec="any.raw")
+    mine = reference.decode(data)
+    assert mine == dict(decode(data).files)
+    assert len(mine) >= 2, "there are side files"
+    main = f"asset.{name[5:]}"
+    assert mine == {main if path.name == name else path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_test_vectors_of_the_specification_decode():
+    stored = re.findall(r"^\| (\w+).* \| `([0-9a-f]+)` \|$", SPECIFICATION.split("### Test vectors")[1], re.MULTILINE)
+    data = {name: bytes.fromhex(digits) for name, digits in stored}
+    assert list(data) == ["Static", "Adaptive", "Raw", "Integers"]
+
+    coder = reference.RangeDecoder(data["Static"])
+    tables = [reference.frequencies(counts) for counts in ([1, 2, 3, 4], [1000, 0, 0, 1], [0, 0, 0, 0])]
+    assert [coder.static(tables[k]) for k in (0, 0, 0, 0, 1, 1, 2, 2, 0, 1)] == [0, 1, 2, 3, 3, 2, 1, 0, 3, 3]
+    coder.finish()
+
+    coder = reference.RangeDecoder(data["Adaptive"])
+    table = reference.Adaptive([[256, 256, 256, 256]])
+    assert "".join(str(coder.symbol(table, 0)) for _ in range(32)) == "00102003000100000200010000000030"
+    coder.finish()
+
+    coder = reference.RangeDecoder(data["Raw"])
+    values = [coder.raw(bits) for bits in (3, 3, 3, 3, 3, 16, 16, 16)]
+    assert values == [0, 1, 2, 3, 7, 65535, 0, 4660]
+    coder.finish()
+
+    coder = reference.RangeDecoder(data["Integers"])
+    expected = [0, 1, -1, 7, -7, 8, -8, 15, 16, -1000, 65535, -65536, 131072, 1048575, -1048575, 0, 0, 3]
+    assert coder.integers(reference.Adaptive([reference.integer_prior(6)]), [0] * 18) == expected
+    coder.finish()
+
+
+# Refusals: section 10
+
+RAW = {Tag.BULK: pack_bulk(b"content" * 9)}
+POSE = struct.pack("<f", 1.0) + b"\0\0\0"
+
+
+def seal(body: bytes, *, magic: bytes = b"SQ3", version: int = 1, length: bytes | None = None) -> bytes:
+    """A file around a codec number, flags and what follows, with the right checksum."""
+    data = magic + bytes([version]) + (length or write_varint(len(body) + 4)) + body
+    return data + struct.pack("<I", zlib.crc32(data))
+
+
+def pack(chunks: dict[int, bytes] | list[tuple[int, bytes]], *, codec: int = 1, flags: int = 0x60, pose: bytes = b""):
+    pairs = sorted(chunks.items()) if isinstance(chunks, dict) else chunks
+    return seal(bytes([codec, flags]) + pose + b"".join(bytes([t]) + write_varint(len(c)) + c for t, c in pairs))
+
+
+def names(*entries: object) -> bytes:
+    return pack(RAW | {Tag.PARAMETERS: pack_parameters(list(entries))})
+
+
+def one_triangle() -> bytes:
+    """The symbols of a triangle on a grid of 4 bits."""
+    _, conquest, _ = encode_mesh(np.array([[0, 1, 2]]), np.zeros((3, 3), np.int64))
+    cells = np.array([[0, 0, 0], [15, 0, 0], [0, 15, 0]])
+    model = SurfaceModel(Pose(1.0, (0, 0, 0)), 4, conquest, cells, Look(), ColourMode.CONSTANT)
+    return to_container(model, 2, 0).chunks[Tag.SYMBOLS]
+
+
+def start_twice_at_one_vertex() -> bytes:
+    """The symbols of a start whose second corner is its first."""
+    encoder = SymbolEncoder()
+    tables = AdaptiveTables(np.array([[1024, 64]] * 3))
+    for row, symbol in enumerate((0, 1, 0)):
+        encoder.encode_one(symbol, tables, row)
+    return encoder.finish()
+
+
+def surface(
+    *changes: tuple[int, object], drop: int = 0, extra: dict[int, bytes] | None = None, pose: bytes = POSE
+) -> bytes:
+    """A file of one triangle in one colour, with other parameters or chunks."""
+    parameters: list[object] = [1, 4, 0, 0, 0, 255, 30, 1, 2, 3, 4]
+    for index, value in changes:
+        parameters[index : index + 1] = [value]
+    chunks = {Tag.PARAMETERS: pack_parameters(parameters), Tag.SYMBOLS: ONE_TRIANGLE} | (extra or {})
+    return pack({t: c for t, c in chunks.items() if t != drop}, codec=2, flags=1 if pose else 0, pose=pose)
+
+
+def broken(symbols: bytes) -> bytes:
+    """The last byte, which ends the hash, with another upper bit."""
+    return symbols[:-1] + bytes([symbols[-1] ^ 0x80])
+
+
+ONE_TRIANGLE = one_triangle()
+BULK = RAW[Tag.BULK]
+ACCEPTED = {
+    "plain": pack(RAW),
+    "ancillary chunk": pack(RAW | {0x81: b"x", 0xFF: b""}),
+    "pose and fingerprint ignored": pack(RAW, flags=0x63, pose=POSE + b"abcd"),
+    "side files": names(["a/b", 7], ["..c", 0]),
+    "surface": surface(),
+}
+REFUSED = {
+    "cut": {
+        "empty": b"",
+        "flags missing": seal(b"\1"),
+        "varint": seal(b"\x81"),
+        "chunk reaches into the checksum": seal(b"\1\x60\x04\x40" + BULK),
+        "frame": pack({4: BULK[:-1]}),
+    },
+    "no .sq3": {"magic": seal(b"\1\x60", magic=b"SQ4")},
+    "version": {"0": seal(b"\1\x60", version=0), "2": seal(b"\1\x60", version=2)},
+    "another size than it says": {"longer": pack(RAW) + b"\0", "shorter": pack(RAW)[:-1]},
+    "too short": {"no room for the checksum": b"SQ3\1\0"},
+    "checksum": {"one bit": pack(RAW)[:-1] + bytes([pack(RAW)[-1] ^ 1])},
+    "varint": {
+        "padded": seal(b"\1\x60", length=b"\x86\x00"),
+        "66 bits": seal(b"\xff" * 9 + b"\x02\x60"),
+        "11 bytes": seal(b"\xff" * 10 + b"\x01\x60"),
+    },
+    "reserved flags": {"4": pack(RAW, flags=0x64), "8": pack(RAW, flags=0x68)},
+    "scale of the pose": {
+        "infinite": pack(RAW, flags=0x61, pose=struct.pack("<f", np.inf) + b"\0\0\0"),
+        "no number": pack(RAW, flags=0x61, pose=struct.pack("<f", np.nan) + b"\0\0\0"),
+        "zero": pack(RAW, flags=0x61, pose=struct.pack("<f", 0.0) + b"\0\0\0"),
+        "negative": pack(RAW, flags=0x61, pose=struct.pack("<f", -1.0) + b"\0\0\0"),
+    },
+    "centre": {"far": pack(RAW, flags=0x61, pose=struct.pack("<f", 3e38) + write_varint(1 << 20) + b"\0\0")},
+    "reserved tag": {"0x00": pack([(0, b""), (4, BULK)]), "0x80": pack([(4, BULK), (0x80, b"")])},
+    "do not rise": {"twice": pack([(4, BULK), (4, BULK)]), "fall": pack([(4, BULK), (1, b"\x90")])},
+    "codec is unknown": {"99": pack(RAW, codec=99), "0": pack(RAW, codec=0)},
+    "required chunk": {"no bulk": pack({}), "no symbols": surface(drop=Tag.SYMBOLS)},
+    "critical chunk": {"image": pack([(3, b""), (4, BULK)]), "0x7f": surface(extra={0x7F: b""})},
+    "source names no format": {"8": pack(RAW, flags=0x80), "0": pack(RAW, flags=0)},
+    "another header": {"checksum flag": pack({4: BULK[:1] + b"\4" + BULK[2:]})},
+    "window": {"2 KiB": pack({4: BULK[:2] + b"\x08" + BULK[3:]})},
+    "frame is damaged": {"reserved block": pack({4: BULK[:3] + bytes([BULK[3] | 6]) + BULK[4:]})},
+    "follow the frame": {"zero": pack({4: BULK + b"\0"})},
+    "another size than declared": {"less": pack({4: b"\x40" + BULK[1:]}), "more": pack({4: b"\x3e" + BULK[1:]})},
+    "shortest way": {"list": pack(RAW | {1: b"\xdc\0\0"}), "integer": pack(RAW | {1: b"\x92\xa1a\xcc\1"})},
+    "follow the parameters": {"list": pack(RAW | {1: b"\x90\x90"})},
+    "not allowed": {"float 32": pack(RAW | {1: b"\xca\0\0\0\0"}), "extension": pack(RAW | {1: b"\xd4\0\0"})},
+    "levels": {"17": pack(RAW | {1: b"\x91" * 16 + b"\x90"})},
+    "keys of a map": {"fall": pack(RAW | {1: b"\x82\2\0\1\0"}), "mixed": pack(RAW | {1: b"\x82\1\0\xa1a\0"})},
+    "exceed the content": {"together": names(["a", 32], ["b", 32])},
+    "negative": {"size": names(["a", -1])},
+    "name occurs twice": {"side file": names(["a", 1], ["a", 1]), "main file": names(["asset.off", 1])},
+    "leave its folder": {
+        repr(name): names([name, 1])
+        for name in ("", "/a", "\\a", "..", "a/../b", "a\\..\\b", "C:a", "a\0", "./a", "a//b", "a/")
+    },
+    "out of range": {
+        "no triangles": surface((0, 0)),
+        "too many triangles for its bytes": surface((0, 4000)),
+        "3 bits": surface((1, 3)),
+        "19 bits": surface((1, 19)),
+        "mode 3": surface((2, 3)),
+        "look 12": surface((3, 12)),
+        "metalness 256": surface((4, 256)),
+        "roughness -1": surface((5, -1)),
+        "crease 181": surface((6, 181)),
+        "colour 256": surface((7, 256)),
+    },
+    "no integers": {"false": surface((4, False))},
+    "number of parameters": {"one more": surface((11, 1))},
+    "symbol hash": {"one bit": surface(extra={Tag.SYMBOLS: broken(ONE_TRIANGLE)})},
+    "does not fit the colour mode": {"image": surface(extra={Tag.IMAGE: b""})},
+    "pose is missing": {"surface": surface(pose=b"")},
+    "two corners": {"start": surface(extra={Tag.SYMBOLS: start_twice_at_one_vertex()})},
+}
+
+
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in ACCEPTED.items()])
+def test_both_decoders_accept(data):
+    reference.decode(data)
+    decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [pytest.param(x, reason, id=f"{reason}: {name}") for reason, files in REFUSED.items() for name, x in files.items()],
+)
+def test_both_decoders_refuse(data, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        reference.decode(data)
+    with pytest.raises(Sq3Error):
+        decode(data)
+
+
+@pytest.mark.parametrize("make", [painted_sphere, textured_cube])
+def test_damaged_symbols_are_refused_or_decode_alike(make):
+    container = Container.from_bytes(surface_file(make, "constant"))
+    symbols = container.chunks[Tag.SYMBOLS]
+    rng = random(7)
+    for _ in range(8):
+        damaged = bytearray(symbols)
+        damaged[rng.integers(len(symbols))] ^= 1 << rng.integers(8)
+        chunks = {**container.chunks, Tag.SYMBOLS: bytes(damaged)}
+        data = Container(2, 0, container.pose, chunks=chunks).to_bytes()
+        try:
+            decode(data)
+        except Sq3Error:
+            with pytest.raises(ValueError, match=r"\w"):
+                reference.decode(data)
+        else:
+            assert_same(data)
