@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from squeeze3d.assets.field import RadianceField
 from squeeze3d.assets.formats import read, write_files
 from squeeze3d.assets.loss import LossReport
+from squeeze3d.assets.mesh import Mesh
+from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset, Loaded, Source
+from squeeze3d.assets.splats import Splats
 from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import unpack_parameters
 from squeeze3d.codecs.registry import codec_by_wire
 from squeeze3d.codecs.select import select
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Kind, RawFiles
-from squeeze3d.errors import InputError, UnsupportedError, VerifyError
+from squeeze3d.errors import FormatError, InputError, UnsupportedError, UsageError, VerifyError
 
 Progress = Callable[[str, float], None]
 
@@ -211,8 +215,6 @@ def verify(data: bytes, *, deep: bool = False, max_memory: int | None = None) ->
     """
     info = inspect(data)
     if deep:
-        from squeeze3d.errors import FormatError
-
         try:
             decompress(data, max_memory=max_memory)
         except (FormatError, InputError) as error:
@@ -225,6 +227,10 @@ def _load(source: str | Path | bytes | Source | Asset, format: str | None) -> tu
         loaded = read(source, format=format)
         files = [loaded.source.data, *loaded.source.used.values()]
         return loaded, sum(map(len, files))
+    if isinstance(source, bytearray | memoryview):
+        return _load(bytes(source), format)
+    if not isinstance(source, Mesh | PointCloud | RadianceField | Splats):
+        raise UsageError(f"cannot compress a {type(source).__name__}", hint="give a path, bytes or an asset")
     kind = Kind.of(source)
     suffix = {Kind.MESH: "glb", Kind.POINTS: "ply", Kind.SPLATS: "ply", Kind.FIELD: "npz"}[kind]
     # Writing and reading back applies the same checks as for files and gives lossless codecs bytes to keep.

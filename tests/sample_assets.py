@@ -98,7 +98,7 @@ def textured_cube() -> Mesh:
     normals = np.repeat(np.cross(corners[1::3] - corners[::3], corners[2::3] - corners[::3]), 3, axis=0)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     quad = np.array([[0, 0], [0, 1], [1, 1], [0, 0], [1, 1], [1, 0]], np.float32)
-    uvs = np.concatenate([(quad + (k % 3, k // 3)) / (3, 2) for k in range(6)]).astype(np.float32)
+    uvs = np.concatenate([(quad + np.array([k % 3, k // 3])) / (3, 2) for k in range(6)]).astype(np.float32)
     primitive = Primitive(corners, np.arange(36, dtype=np.int32).reshape(-1, 3), normals, (uvs,), material=0)
     return Mesh((primitive,), (Material(base_colour_texture=Texture(picture()), metallic=0.0, roughness=0.5),))
 

@@ -108,6 +108,11 @@ class SurfaceBuilder:
         corners = self.mesh.positions[self.mesh.triangles[faces]]
         return (corners * weights[:, :, None]).sum(axis=1), self.surface.colours_at(faces, weights)
 
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the whole surface has one colour and alpha, as far as 8 bits tell."""
+        return float(np.ptp(self._judged[1], axis=0).max()) < 1.5 / 255
+
     # Geometry
 
     def reduced(self, count: int) -> TriangleMesh:

@@ -37,7 +37,7 @@ FACES_PER_BYTE = 64
 """A decoder refuses more triangles than this per byte of SYMBOLS, plus `FREE_FACES`: no real mesh comes close, and a
 tiny hostile file cannot keep it busy for minutes. Part of the format."""
 FREE_FACES = 1024
-BYTES_PER_FACE = 600
+BYTES_PER_FACE = 1100
 """Peak memory of decoding, measured; what the memory limit is checked against."""
 
 _ALPHA: tuple[AlphaMode, ...] = ("OPAQUE", "MASK", "BLEND")

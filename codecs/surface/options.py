@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from squeeze3d.codecs.spec import option
+from squeeze3d.errors import UsageError
 
+MIN_BITS, MAX_BITS = 4, 18
+"""Grid sizes of the format, as in `positions.py`, which is too heavy to import here."""
 DEFAULT_FACES = 2000
 DEFAULT_TEXTURE = 128
 DEFAULT_QUALITY = 40
@@ -31,7 +34,7 @@ class SurfaceOptions:
         low=0,
         high=1 << 22,
     )
-    bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=18)
+    bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=MAX_BITS)
     colour: Colour = option(Colour.AUTO, "what carries colour: auto, constant, vertex or texture")
     step: int = option(0, "quantiser step of vertex colours in 8-bit levels, 1 to 64; 0 is automatic", low=0, high=64)
     texture: int = option(0, f"texture width in pixels; 0 is {DEFAULT_TEXTURE}, or fits the target", low=0, high=4096)
@@ -41,3 +44,7 @@ class SurfaceOptions:
         low=0,
         high=100,
     )
+
+    def __post_init__(self) -> None:
+        if 0 < self.bits < MIN_BITS:
+            raise UsageError(f"option `bits` must be 0 or lie in [{MIN_BITS}, {MAX_BITS}], not {self.bits}")

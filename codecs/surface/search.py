@@ -74,7 +74,7 @@ def find(
 
 def _plans(builder: SurfaceBuilder, options: SurfaceOptions, target: int | None) -> Iterator[_Plan]:
     colour = options.colour
-    if colour is Colour.AUTO and not builder.surface.has_colour:
+    if colour is Colour.AUTO and builder.is_uniform:
         colour = Colour.CONSTANT
     if colour in (Colour.AUTO, Colour.VERTEX):
         steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)

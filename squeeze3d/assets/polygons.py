@@ -114,7 +114,8 @@ def unit_normals(vectors: NDArray[Any]) -> NDArray[np.float32] | None:
     Vectors that are unit length within rounding stay bit for bit as they are.
     """
     wide = np.asarray(vectors, dtype=np.float64)
-    if not np.isfinite(wide).all() or not wide.any():
+    # Beyond float32 nothing is a normal, and the conversion would warn.
+    if not (np.abs(wide) <= np.finfo(np.float32).max).all() or not wide.any():
         return None
     length = np.linalg.norm(wide, axis=1)
     off = (np.abs(length - 1) > 1e-3) & (length > 0)

@@ -27,7 +27,7 @@ def crease_normals(positions: NDArray[np.floating], triangles: NDArray[np.intege
     """
     count = len(triangles)
     normals = face_normals(positions, triangles)
-    weighted = normals * face_areas(positions, triangles)[:, None]
+    areas = face_areas(positions, triangles)
     labels = np.arange(3 * count)
     first, second = _linked_corners(np.asarray(triangles, dtype=np.int64), normals, angle)
     # Connected corners get the smallest number among them. Trees of labels are joined at their roots and flattened, so
@@ -42,10 +42,11 @@ def crease_normals(positions: NDArray[np.floating], triangles: NDArray[np.intege
     kept, groups = np.unique(labels, return_inverse=True)
     groups = groups.reshape(count, 3)
     sums = np.zeros((len(kept), 3))
-    np.add.at(sums, groups.reshape(-1), np.repeat(weighted, 3, axis=0))
+    np.add.at(sums, groups.reshape(-1), np.repeat(normals * areas[:, None], 3, axis=0))
     length = np.linalg.norm(sums, axis=1, keepdims=True)
-    flat = normals[kept // 3]
-    unit = np.where(length > 0, sums / np.where(length > 0, length, 1), flat)
+    # Where faces lie back to back their normals cancel out, and what is left is rounding: the first face decides.
+    clear = length > 1e-6 * np.bincount(groups.reshape(-1), np.repeat(areas, 3), len(kept))[:, None]
+    unit = np.where(clear, sums / np.where(clear, length, 1), normals[kept // 3])
     # A face without area has no direction; up is as good as any and keeps the file valid.
     unit[~unit.any(axis=1)] = (0.0, 1.0, 0.0)
     return CreaseNormals(groups, unit)

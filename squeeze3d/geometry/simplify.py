@@ -81,10 +81,14 @@ class Simplifier:
         if len(self._original.triangles) <= count:
             return self._original.cleaned()
         octave = count.bit_length()
+        known = octave in self._winner
         base = self._base(count)
-        methods = (self._winner[octave],) if octave in self._winner else tuple(_METHODS)
+        # The last winner goes first, and alone if it arrives.
+        methods = sorted(_METHODS, key=lambda name: name != self._winner.get(octave))
         best: tuple[float, TriangleMesh] | None = None
         for name in methods:
+            if best is not None and known:
+                break
             candidate = _METHODS[name](base, count).cleaned()
             if not 0 < len(candidate.triangles) <= count:
                 continue

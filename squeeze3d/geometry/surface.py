@@ -22,6 +22,7 @@ from squeeze3d.assets.image import Image, Texture
 from squeeze3d.assets.mesh import AlphaMode, Material, Mesh, Primitive
 from squeeze3d.errors import InputError, LimitError
 from squeeze3d.texture.lookup import PixelGrid
+from squeeze3d.texture.mipmap import MipMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,27 +78,51 @@ class Surface:
         used = {self.materials[i].material.alpha_mode for i in np.unique(self.face_materials)}
         return "BLEND" if "BLEND" in used else "MASK" if "MASK" in used else "OPAQUE"
 
-    def colours_at(self, faces: NDArray[np.integer], weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    @cached_property
+    def mip_maps(self) -> tuple[MipMap | None, ...]:
+        """Averaged versions of the texture of each material; materials that show one image share them."""
+        shared: dict[int, list[PixelGrid]] = {}
+        return tuple(
+            None if m.pixels is None else MipMap(m.pixels, shared.setdefault(id(m.pixels.pixels), []))
+            for m in self.materials
+        )
+
+    @cached_property
+    def uv_density(self) -> NDArray[np.float32]:
+        """(F,) texture coordinates per unit of length on each triangle, the mean over its directions."""
+        u, v = (self.corner_uvs[:, 1:] - self.corner_uvs[:, :1]).astype(np.float64).transpose(1, 0, 2)
+        spread = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
+        ratio = np.divide(spread, self.areas, out=np.zeros_like(spread), where=self.areas > 0)
+        return np.sqrt(ratio).astype(np.float32)
+
+    def colours_at(
+        self,
+        faces: NDArray[np.integer],
+        weights: NDArray[np.floating],
+        footprint: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float32]:
         """Unlit base colour at N points.
 
         Parameters
         ----------
         faces : (N,) triangle of each point.
         weights : (N, 3) barycentric coordinates.
+        footprint : (N,) side of the area each point stands for, in units of `positions`; textures are averaged over
+            it. None looks at single texels (bilinear).
 
         Returns
         -------
         (N, 4) RGBA in [0, 1]: sRGB-encoded colour, linear alpha. Fully opaque for materials in mode OPAQUE.
         """
-        w = weights.astype(np.float32)[:, :, None]
-        colours = (self.corner_colours[faces] * w).sum(axis=1)
+        w = weights.astype(np.float32)
+        colours = _mixed(self.corner_colours[faces], w)
         owners = self.face_materials[faces]
         for index in np.unique(owners):
             owner = self.materials[index]
             chosen = owners == index
             if owner.pixels is not None:
-                uv = (self.corner_uvs[faces[chosen]] * w[chosen]).sum(axis=1)
-                texel = owner.pixels.sample(uv)
+                uv = _mixed(self.corner_uvs[faces[chosen]], w[chosen])
+                texel = self._texels(int(index), uv, faces[chosen], None if footprint is None else footprint[chosen])
                 texel[:, :3] = srgb_to_linear(texel[:, :3])
                 colours[chosen] *= texel
             if owner.material.alpha_mode == "OPAQUE":
@@ -107,6 +132,28 @@ class Surface:
         colours = np.clip(colours, 0.0, 1.0)
         colours[:, :3] = linear_to_srgb(colours[:, :3])
         return colours
+
+    def _texels(
+        self,
+        material: int,
+        uv: NDArray[np.float32],
+        faces: NDArray[np.integer],
+        footprint: NDArray[np.floating] | None,
+    ) -> NDArray[np.float32]:
+        maps, pixels = self.mip_maps[material], self.materials[material].pixels
+        assert maps is not None
+        assert pixels is not None
+        if footprint is None:
+            return pixels.sample(uv)
+        height, width = pixels.pixels.shape[:2]
+        return maps.sample(uv, footprint * self.uv_density[faces] * np.float32(np.sqrt(height * width)))
+
+
+def _mixed(corners: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, C) weighted sums of (N, 3, C) corner values; several times as fast as `sum` over the short axis."""
+    first, second, third = weights[:, :1], weights[:, 1:2], weights[:, 2:]
+    result: NDArray[np.float32] = corners[:, 0] * first + corners[:, 1] * second + corners[:, 2] * third
+    return result
 
 
 def flatten(mesh: Mesh) -> Surface:

@@ -165,7 +165,9 @@ def test_tags_are_all_listed():
 
 
 def test_codecs_are_all_listed():
-    listed = {int(row[0]): row[1].strip("`") for row in rows(section("9. Codecs").split("\n### ")[0]) if row[0].isdigit()}
+    listed = {
+        int(row[0]): row[1].strip("`") for row in rows(section("9. Codecs").split("\n### ")[0]) if row[0].isdigit()
+    }
     assert {wire: name for wire, name in listed.items() if name} == {spec.wire: spec.id for spec in codecs()}
     assert {wire for wire, name in listed.items() if not name} == RESERVED_WIRES
     for spec in codecs():

@@ -1,0 +1,10 @@
+"""How good a decoded asset is: measured on rendered views, judged against a goal, shown to people.
+
+| module | what |
+|---|---|
+| `measure` | renders both assets on the measuring rig and compares the pictures |
+| `goal` | named quality levels and when they are reached |
+| `report` | everything `sq3d compare` prints |
+| `sheet` | a contact sheet as a PNG |
+| `page` | a self-contained HTML page |
+"""

@@ -1,0 +1,158 @@
+"""Radiance fields by volume rendering: emission and absorption along rays.
+
+```text
+T(t) = exp(-∫ sigma)        colour = ∫ T sigma rgb dt + T(end) * white
+```
+
+Rays are sampled every half cell on a lattice that starts where they enter the box. Empty space is skipped in jumps
+that land on the same lattice, so skipping changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.assets.field import RadianceField
+from squeeze3d.render.camera import Camera, group_rays
+from squeeze3d.render.images import CHANNELS, Channel, Images, render_in_groups, shaped
+
+Density = Literal["auto", "linear", "log"]
+
+_DARK = np.float32(1e-4)
+"""Rays end where less light than this would come through."""
+_MAX_LOG = 30.0
+"""Logarithmic densities are clipped here; a cell this dense is solid at any size."""
+
+
+class FieldRenderer:
+    """A radiance field made ready for any number of cameras.
+
+    Channels: `albedo` and `shaded` (the same: a field holds light, not material), `depth` (mean over what is seen)
+    and `mask` (opacity). There is no `normal`.
+
+    Colours are interpolated weighted by density, because cells without density hold no colour: files set them to black
+    or anything else, and none of it may show.
+    """
+
+    def __init__(self, field: RadianceField, *, density: Density = "auto", unit: float | None = None) -> None:
+        """Build the grids for lookup and skipping.
+
+        Parameters
+        ----------
+        density : what the field's fourth channel holds. "auto": its logarithm if any value is negative, which no
+            density is.
+        unit : the length that densities count as 1, in asset units. None: the longest edge of the box, the frame in
+            which such fields are fitted and voxelised.
+        """
+        from scipy.ndimage import distance_transform_cdt, maximum_filter
+
+        grid = np.nan_to_num(field.rgbsigma.astype(np.float32), nan=0.0, posinf=3e38, neginf=-3e38)
+        sigma = grid[..., 3]
+        if density == "log" or (density == "auto" and bool((sigma < 0).any())):
+            sigma = np.exp(np.minimum(sigma, np.float32(_MAX_LOG)))
+        sigma = np.clip(sigma, 0, np.float32(np.exp(_MAX_LOG)))
+        self._low, high = field.bounds()
+        edges = high - self._low
+        self._unit = unit or float(edges.max()) or 1.0
+        self._shape = np.array(sigma.shape)
+        self._cell = np.where(edges > 0, edges, self._unit * 1e-6) / self._shape
+        # Density, and colour times density; a border of one cell makes lookup at the edge repeat it.
+        packed = np.concatenate([np.clip(grid[..., :3], 0, 1) * sigma[..., None], sigma[..., None]], axis=3)
+        self._padded = np.pad(packed, ((1, 1), (1, 1), (1, 1), (0, 0)), mode="edge")
+        occupied = maximum_filter(sigma > 0, size=3, mode="nearest")
+        self._empty = bool(~occupied.any())
+        distance = np.zeros(sigma.shape, np.int32) if self._empty else distance_transform_cdt(~occupied, "chessboard")
+        self._distance = np.ascontiguousarray(distance, dtype=np.int32).reshape(-1)
+
+    def render(
+        self, cameras: Sequence[Camera], *, supersample: int = 1, channels: Collection[Channel] = CHANNELS
+    ) -> Images:
+        """Images of all cameras, which must have one resolution."""
+        return render_in_groups(self._draw, cameras, supersample, channels)
+
+    def _draw(self, cameras: Sequence[Camera], channels: frozenset[Channel]) -> Images:
+        rays = group_rays([camera.moved(self._low, 1.0) for camera in cameras])
+        colour, light, depth = self._march(rays)
+        colour += light[:, None]
+        seen = light < 1
+        mean = np.full(len(light), np.inf, dtype=np.float32)
+        np.divide(depth, 1 - light, out=mean, where=seen)
+        colour = np.clip(colour, 0, 1)
+        return shaped(cameras, channels, albedo=colour, shaded=colour, depth=mean, mask=1 - light)
+
+    def _march(self, rays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Emitted colour, light that comes through and depth times opacity of (N, 6) rays."""
+        colour = np.zeros((len(rays), 3), dtype=np.float32)
+        light = np.ones(len(rays), dtype=np.float32)
+        depth = np.zeros(len(rays), dtype=np.float32)
+        # Coordinates in cells; lengths along the ray stay depths.
+        origin = rays[:, :3] / self._cell.astype(np.float32)
+        direction = rays[:, 3:] / self._cell.astype(np.float32)
+        enter, leave = self._clip(origin, direction)
+        active = np.flatnonzero((leave > enter) & (not self._empty))
+        origin, direction, enter, leave = origin[active], direction[active], enter[active], leave[active]
+        stretch = np.sqrt((rays[active, 3:] ** 2).sum(axis=1))
+        step = np.float32(self._cell.min() / 2) / stretch
+        last = np.ceil((leave - enter) / step).astype(np.int64) - 1
+        number = np.zeros(len(active), dtype=np.int64)
+        # Rays that are done are dropped from `going`, an index into the arrays of rays that meet the box.
+        going = np.arange(len(active))
+        while len(going):
+            near = enter[going] + number[going] * step[going]
+            width = np.minimum(step[going], leave[going] - near)
+            middle = near + width / 2
+            place = origin[going] + direction[going] * middle[:, None]
+            free = self._distance[self._cell_of(place)]
+            hit = np.flatnonzero(free == 0)
+            some = going[hit]
+            value = self._lookup(place[hit])
+            optical = value[:, 3] * width[hit] * (stretch[some] / np.float32(self._unit))
+            opacity = -np.expm1(-optical)
+            target = active[some]
+            share = light[target] * opacity
+            hue = np.divide(value[:, :3], value[:, 3:], out=np.zeros_like(value[:, :3]), where=value[:, 3:] > 0)
+            colour[target] += share[:, None] * hue
+            depth[target] += share * middle[hit]
+            light[target] *= 1 - opacity
+            # Half a cell a sample: `free` cells of nothing around a sample are 2 * free - 1 samples to skip to.
+            number[going] += np.maximum(1, 2 * free - 1)
+            going = going[(number[going] <= last[going]) & (light[active[going]] > _DARK)]
+        return colour, light, depth
+
+    def _clip(
+        self, origin: NDArray[np.float32], direction: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Where rays enter and leave the box, not before the eye."""
+        safe = np.where(np.abs(direction) < 1e-12, np.float32(1e-12), direction)
+        first, second = -origin / safe, (self._shape.astype(np.float32) - origin) / safe
+        enter = np.minimum(first, second).max(axis=1)
+        return np.maximum(enter, np.float32(0)), np.maximum(first, second).min(axis=1)
+
+    def _cell_of(self, place: NDArray[np.float32]) -> NDArray[np.int64]:
+        _, ny, nz = self._shape
+        x, y, z = (np.clip(place[:, k].astype(np.int64), 0, self._shape[k] - 1) for k in range(3))
+        cell: NDArray[np.int64] = (x * ny + y) * nz + z
+        return cell
+
+    def _lookup(self, place: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Trilinear (N, 4) density-weighted colour and density at (N, 3) places in cells."""
+        # Samples sit at the centres of cells, and the border shifts indices by one.
+        shifted = np.clip(place, 0, self._shape.astype(np.float32)) + np.float32(0.5)
+        low = np.minimum(shifted.astype(np.int64), self._shape)
+        part = shifted - low
+        _, ny, nz = self._padded.shape[:3]
+        flat = self._padded.reshape(-1, 4)
+        base = (low[:, 0] * ny + low[:, 1]) * nz + low[:, 2]
+        result = np.zeros((len(place), 4), dtype=np.float32)
+        for dx in (0, 1):
+            wx = part[:, 0] if dx else 1 - part[:, 0]
+            for dy in (0, 1):
+                wy = part[:, 1] if dy else 1 - part[:, 1]
+                at = base + (dx * ny + dy) * nz
+                result += flat[at] * (wx * wy * (1 - part[:, 2]))[:, None]
+                result += flat[at + 1] * (wx * wy * part[:, 2])[:, None]
+        return result
