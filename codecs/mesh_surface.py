@@ -29,20 +29,22 @@ def encode(loaded: Loaded, options: SurfaceOptions, job: Job) -> Container:
     from squeeze3d.codecs.surface.build import SurfaceBuilder
     from squeeze3d.codecs.surface.losses import report_losses
     from squeeze3d.codecs.surface.model import SurfaceModel, to_container
-    from squeeze3d.codecs.surface.search import find
+    from squeeze3d.codecs.surface.search import Search
     from squeeze3d.geometry.surface import flatten
 
     assert isinstance(loaded.asset, Mesh)
     source = SOURCES.index(loaded.format)
-    job.progress("flatten", 0.0)
-    surface = flatten(loaded.asset)
-    job.progress("simplify", 0.1)
-    builder = SurfaceBuilder(surface)
+    if "builder" not in job.memo:
+        job.progress("flatten", 0.0)
+        surface = flatten(loaded.asset)
+        job.progress("simplify", 0.1)
+        job.memo["builder"] = SurfaceBuilder(surface)
+    builder: SurfaceBuilder = job.memo["builder"]
 
     def container_of(model: SurfaceModel) -> Container:
         return to_container(model, SPEC.wire, source)
 
-    best = find(builder, options, job.target_size, lambda model: len(container_of(model).to_bytes()), job.progress)
+    best = Search(builder, options, job, lambda model: len(container_of(model).to_bytes())).best()
     if best is None:
         assert job.target_size is not None
         raise TargetSizeError(
@@ -50,7 +52,7 @@ def encode(loaded: Loaded, options: SurfaceOptions, job: Job) -> Container:
             hint="raise `--target-size`",
         )
     model = best.model
-    report_losses(loaded.asset, surface, model, job.losses)
+    report_losses(loaded.asset, builder.surface, model, job.losses)
     job.notes.update(
         faces=len(model.conquest.triangles),
         vertices=len(model.cells),

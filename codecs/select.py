@@ -1,23 +1,74 @@
-"""Choose the codec for an asset and a goal.
+"""Choose the codec and its settings for an asset and a goal.
 
-Without a goal, the first codec with a bitstream of its own for the asset's kind encodes it with its defaults. Where
-only `any.raw` accepts the asset, or the lossless file is not larger anyway, lossless wins: nobody wants to lose
-something for nothing. A target size is met the same way, and raises TargetSizeError if nothing meets it.
+```text
+goal ─► codec encodes at a size ─► decode the bytes ─► render and measure ─► next size ─┐
+             ▲                                                                          │
+             └──────────────────────────────────────────────────────────────────────────┘
+```
+
+- A *quality* goal looks for the smallest file that reaches it: file size is varied along each codec's curve of quality
+  over size, which is close to a line in the logarithm of the size, so a few measurements find the place.
+- A *target size* asks for the best file within it.
+- Both together: the smallest file that reaches the quality if one fits, else the best that fits.
+- A codec named without a goal uses its own options.
+
+Lossless wins wherever its file is not larger: nobody wants to lose something for nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from squeeze3d.assets.source import Loaded
-from squeeze3d.bitstream.limits import format_bytes
+from squeeze3d.assets.source import Asset, Loaded
+from squeeze3d.bitstream.container import Container, Tag
+from squeeze3d.bitstream.limits import Limits, format_bytes
+from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.codecs.registry import codec_by_id, codecs
-from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind
+from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles
 from squeeze3d.errors import TargetSizeError, UnsupportedError, UsageError
 
+if TYPE_CHECKING:
+    from squeeze3d.quality.goal import Goal
+    from squeeze3d.quality.measure import Measurement, Reference
+
 Progress = Callable[[str, float], None]
+
+EFFORTS = (1, 9)
+DEFAULT_EFFORT = 5
+FIRST_SIZE = 3000
+SMALLEST_SIZE = 200
+SLOPE = 3.0
+"""Decibels a doubling of the size is worth, until the search knows better."""
+MEASURED = "q"
+"""Key of the measurements in the metadata chunk. Part of the format."""
+METADATA_BYTES = 24
+"""What measurements in the file may take; kept free when a target size is filled."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants."""
+
+    target_size: int | None = None
+    goal: Goal | None = None
+    codec: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    effort: int = DEFAULT_EFFORT
+    metadata: bool = True
+    """Whether measurements are stored in the file."""
+
+    @property
+    def evaluations(self) -> int:
+        """Files a quality search may try, at most."""
+        return 2 + self.effort
+
+    @property
+    def tolerance(self) -> float:
+        """Decibels above the goal that are good enough to stop at."""
+        return 1.6 / self.effort
 
 
 @dataclass(frozen=True)
@@ -28,67 +79,269 @@ class Choice:
     data: bytes
     job: Job
     tried: tuple[Mapping[str, Any], ...]
+    measurement: Measurement | None = None
+    """What the decoded file looks like; None where nothing was rendered, as for lossless files."""
+    reached: bool = True
+    """Whether the quality goal is met."""
 
 
-def select(
-    loaded: Loaded,
-    *,
-    target_size: int | None,
-    codec: str | None,
-    options: Mapping[str, Any],
-    progress: Progress,
-) -> Choice:
-    """Encode with the named codec, or with the best one for the goal.
+@dataclass(frozen=True)
+class _Result:
+    """One encoded file."""
+
+    spec: CodecSpec
+    container: Container
+    size: int
+    job: Job
+    measurement: Measurement | None
+    margin: float
+    """Decibels above the goal."""
+
+
+def select(loaded: Loaded, request: Request, progress: Progress) -> Choice:
+    """Encode an asset as the request asks.
 
     Raises UsageError (unknown codec, options without a codec), UnsupportedError (the codec does not take this kind of
     asset), TargetSizeError (nothing fits).
     """
-    if target_size is not None and target_size <= 0:
-        raise UsageError(f"target size must be positive, not {target_size}")
-    kind = Kind.of(loaded.asset)
-    if codec is not None:
-        spec = codec_by_id(codec)
-        if kind not in spec.kinds:
-            takes = ", ".join(sorted(spec.kinds))
-            fitting = ", ".join(s.id for s in codecs(kind))
-            raise UnsupportedError(f"codec {codec} takes {takes}, not {kind}", hint=f"codecs for {kind}: {fitting}")
-        data, job = _run(spec, loaded, options, target_size, progress)
-        return Choice(spec, data, job, ({"codec": spec.id, "bytes": len(data)},))
-    if options:
-        raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {_ids(codecs(kind))}")
+    if request.target_size is not None and request.target_size <= 0:
+        raise UsageError(f"target size must be positive, not {request.target_size}")
+    check_effort(request.effort)
+    return _Selection(loaded, request, progress).run()
 
-    tried: list[Mapping[str, Any]] = []
-    best: tuple[CodecSpec, bytes, Job] | None = None
-    failures: list[TargetSizeError] = []
-    for spec in sorted(codecs(kind), key=lambda s: s.fidelity is Fidelity.LOSSLESS):
-        limit = target_size if best is None or target_size is not None else len(best[1])
-        try:
-            data, job = _run(spec, loaded, {}, limit, progress)
-        except TargetSizeError as error:
-            tried.append({"codec": spec.id, "reason": str(error)})
-            failures.append(error)
-            continue
-        tried.append({"codec": spec.id, "bytes": len(data)})
-        if best is None or spec.fidelity is Fidelity.LOSSLESS:
-            best = spec, data, job
-    if best is None:
-        assert target_size is not None
-        raise TargetSizeError(
-            f"no codec fits the asset into {format_bytes(target_size)}: {failures[0]}",
-            hint="raise `--target-size`",
+
+def check_effort(effort: int) -> None:
+    """Raise UsageError for an effort out of range."""
+    if not EFFORTS[0] <= effort <= EFFORTS[1]:
+        raise UsageError(f"effort must lie between {EFFORTS[0]} and {EFFORTS[1]}, not {effort}")
+
+
+class _Selection:
+    """State of one selection."""
+
+    def __init__(self, loaded: Loaded, request: Request, progress: Progress) -> None:
+        self.loaded = loaded
+        self.request = request
+        self.progress = progress
+        self.kind = Kind.of(loaded.asset)
+        self.tried: list[Mapping[str, Any]] = []
+        self.failures: list[TargetSizeError] = []
+        self.memos: dict[str, dict[str, Any]] = {}
+        self._reference: Reference | None = None
+
+    def run(self) -> Choice:
+        request = self.request
+        specs = self._eligible()
+        best: _Result | None = None
+        for spec in sorted(specs, key=lambda s: s.fidelity is Fidelity.LOSSLESS):
+            if spec.fidelity is Fidelity.LOSSLESS:
+                limit = request.target_size
+                if best is not None and best.margin >= 0 and (request.goal is not None or limit is None):
+                    limit = best.size
+                result = self._try(spec, limit, exact=True)
+            elif request.goal is None:
+                result = self._try(spec, request.target_size, exact=True)
+            else:
+                result = self._smallest(spec, request.goal)
+            if result is None:
+                continue
+            self.tried.append(_described(result))
+            if best is None or spec.fidelity is Fidelity.LOSSLESS or _better(result, best, request.goal):
+                best = result
+        if best is None:
+            assert request.target_size is not None
+            raise TargetSizeError(
+                f"no codec fits the asset into {format_bytes(request.target_size)}: {self.failures[0]}",
+                hint="raise `--target-size`",
+            )
+        return Choice(
+            best.spec,
+            self._with_metadata(best),
+            best.job,
+            tuple(self.tried),
+            best.measurement,
+            request.goal is None or best.margin >= 0,
         )
-    return Choice(*best, tuple(tried))
+
+    def _eligible(self) -> tuple[CodecSpec, ...]:
+        name = self.request.codec
+        if name is None:
+            if self.request.options:
+                names = ", ".join(spec.id for spec in codecs(self.kind))
+                raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {names}")
+            return codecs(self.kind)
+        spec = codec_by_id(name)
+        if self.kind not in spec.kinds:
+            takes = ", ".join(sorted(spec.kinds))
+            fitting = ", ".join(s.id for s in codecs(self.kind))
+            raise UnsupportedError(
+                f"codec {name} takes {takes}, not {self.kind}", hint=f"codecs for {self.kind}: {fitting}"
+            )
+        return (spec,)
+
+    # One attempt
+
+    def _try(self, spec: CodecSpec, size: int | None, *, exact: bool) -> _Result | None:
+        """Encode once, decode, measure; None if the codec cannot do it in that size."""
+        reserve = METADATA_BYTES if self._stores_metadata(spec) else 0
+        limit = None if size is None else max(1, size - reserve) if exact else size
+        judged = self._measures(spec)
+        job = Job(
+            limit,
+            exact,
+            judge=self._judge if judged and exact and self.request.effort > 1 else None,
+            memo=self.memos.setdefault(spec.id, {}),
+            progress=self.progress,
+        )
+        options = spec.make_options(self.request.options if spec.id == self.request.codec else {})
+        try:
+            container = spec.encode(self.loaded, options, job)
+        except TargetSizeError as error:
+            self.failures.append(error)
+            if exact:
+                self.tried.append({"codec": spec.id, "reason": error.message})
+            return None
+        bytes_now = len(container.to_bytes())
+        assert not exact or limit is None or bytes_now <= limit, f"{spec.id} exceeded its target size"
+        if not judged:
+            return _Result(spec, container, bytes_now, job, None, math.inf)
+        self.progress("measure", 0.95)
+        # What counts is what a decoder makes of the bytes, not what the encoder meant.
+        decoded = spec.decode(Container.from_bytes(container.to_bytes()), Limits())
+        assert not isinstance(decoded, RawFiles)
+        measurement = self.reference.measure(decoded)
+        margin = self.request.goal.margin(measurement) if self.request.goal is not None else math.inf
+        return _Result(spec, container, bytes_now, job, measurement, margin)
+
+    @property
+    def reference(self) -> Reference:
+        """The original's views, rendered on first use."""
+        if self._reference is None:
+            from squeeze3d.quality.measure import Reference
+
+            self._reference = Reference(self.loaded.asset)
+        return self._reference
+
+    def _measures(self, spec: CodecSpec) -> bool:
+        """Lossless files need no proof, and a codec with fixed options no measurement."""
+        goal_given = self.request.goal is not None or self.request.target_size is not None
+        return spec.fidelity is not Fidelity.LOSSLESS and goal_given
+
+    def _stores_metadata(self, spec: CodecSpec) -> bool:
+        return self.request.metadata and self._measures(spec)
+
+    def _judge(self, decoded: Asset) -> float:
+        measured = self.reference.measure(decoded)
+        if self.request.goal is not None:
+            return self.request.goal.margin(measured)
+        return measured.overall
+
+    # Search
+
+    def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
+        """Smallest file that reaches the goal; the best one there is if none does."""
+        cap = self.request.target_size
+        # A lossy file larger than the files themselves serves nobody.
+        ceiling = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
+        size = float(FIRST_SIZE if cap is None else min(FIRST_SIZE, cap))
+        below: _Result | None = None
+        above: _Result | None = None
+        slope = SLOPE
+        budget = self.request.evaluations
+        seen: set[int] = set()
+        while budget > 0 and size <= ceiling:
+            budget -= 1
+            capped = cap is not None and size >= cap * 0.98
+            result = self._try(spec, cap if capped else round(size), exact=capped)
+            if result is None:
+                # Too small for this codec: as good as a result that misses the goal by far.
+                if capped or above is None:
+                    size *= 2
+                    if capped:
+                        return below
+                    continue
+                break
+            if cap is not None and result.size + METADATA_BYTES > cap and not capped:
+                size = cap
+                continue
+            if result.size in seen:
+                # The codec's steps are coarser than the one wanted: try the middle of what is left, once.
+                middle = math.sqrt(below.size * above.size) if below is not None and above is not None else 0.0
+                if middle == 0 or above is None or above.size < 1.1 * middle or abs(size / middle - 1) < 0.02:
+                    break
+                size = middle
+                continue
+            seen.add(result.size)
+            previous = above if result.margin >= 0 else below
+            if result.margin >= 0:
+                if above is None or result.size < above.size:
+                    above = result
+                if result.margin <= self.request.tolerance:
+                    break
+            else:
+                stuck = below is not None and size > 1.5 * below.size and result.size < 1.05 * below.size
+                if below is None or result.margin > below.margin:
+                    below = result
+                if capped or stuck:
+                    break
+            other = below if result.margin >= 0 else above
+            slope = _slope(result, other or previous, slope)
+            size = self._next_size(below, above, slope)
+            if above is not None and below is not None and above.size < 1.06 * below.size:
+                break
+            if above is None and budget == 0 and size < 1e7:
+                budget = 1  # A goal not reached yet is worth more than an attempt saved.
+        if above is not None:
+            return above
+        if cap is not None and cap <= ceiling and (below is None or below.size < 0.9 * cap):
+            return self._try(spec, cap, exact=True) or below
+        return below
+
+    def _next_size(self, below: _Result | None, above: _Result | None, slope: float) -> float:
+        """Where the goal, plus half the tolerance, should be met."""
+        wanted = self.request.tolerance / 2
+        if below is not None and above is not None and math.isfinite(above.margin) and math.isfinite(below.margin):
+            part = (wanted - below.margin) / max(above.margin - below.margin, 1e-6)
+            low, high = math.log2(below.size), math.log2(above.size)
+            return float(2 ** (low + min(max(part, 0.1), 0.9) * (high - low)))
+        known = above or below
+        assert known is not None
+        octaves = (wanted - known.margin) / slope if math.isfinite(known.margin) else -2.0
+        return float(max(SMALLEST_SIZE, known.size * 2 ** min(max(octaves, -2.5), 2.5)))
+
+    def _with_metadata(self, best: _Result) -> bytes:
+        """The file, with the measurements if they were asked for and fit."""
+        if best.measurement is None or not self._stores_metadata(best.spec):
+            return best.container.to_bytes()
+        chunks = {**best.container.chunks, Tag.METADATA: pack_parameters({MEASURED: best.measurement.to_metadata()})}
+        data = replace(best.container, chunks=chunks).to_bytes()
+        limit = self.request.target_size
+        return data if limit is None or len(data) <= limit else best.container.to_bytes()
 
 
-def _run(
-    spec: CodecSpec, loaded: Loaded, options: Mapping[str, Any], target_size: int | None, progress: Progress
-) -> tuple[bytes, Job]:
-    job = Job(target_size, progress=progress)
-    container = spec.encode(loaded, spec.make_options(options), job)
-    data = container.to_bytes()
-    assert target_size is None or len(data) <= target_size, f"{spec.id} exceeded its target size"
-    return data, job
+def _slope(one: _Result, other: _Result | None, fallback: float) -> float:
+    """Decibels a doubling from two results; the fallback where they say nothing sensible."""
+    if other is None or not (math.isfinite(one.margin) and math.isfinite(other.margin)):
+        return fallback
+    octaves = math.log2(one.size / other.size)
+    if abs(octaves) < 0.1:
+        return fallback
+    return min(max((one.margin - other.margin) / octaves, 0.7), 8.0)
 
 
-def _ids(specs: tuple[CodecSpec, ...]) -> str:
-    return ", ".join(spec.id for spec in specs)
+def _better(one: _Result, other: _Result, goal: Goal | None) -> bool:
+    """Whether one result serves the request better than another."""
+    if goal is not None and (one.margin >= 0) != (other.margin >= 0):
+        return one.margin >= 0
+    if goal is not None and one.margin >= 0:
+        return one.size < other.size
+    if one.measurement is not None and other.measurement is not None:
+        return one.measurement.overall > other.measurement.overall
+    return one.size < other.size
+
+
+def _described(result: _Result) -> dict[str, Any]:
+    entry: dict[str, Any] = {"codec": result.spec.id, "bytes": result.size}
+    if result.measurement is not None:
+        entry["measured"] = result.measurement.to_json()
+    return entry

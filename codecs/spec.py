@@ -65,12 +65,26 @@ class RawFiles:
     """Content by relative file name."""
 
 
+class Judge(Protocol):
+    """Measures decoded assets against the original; higher is better."""
+
+    def __call__(self, decoded: Asset) -> float:
+        """How far the decoded asset is above the goal, in dB."""
+
+
 @dataclass
 class Job:
     """One request to encode: the goal, and where the codec leaves its remarks."""
 
     target_size: int | None = None
     """Largest size of the whole .sq3 file in bytes, or None for the codec's own defaults."""
+    exact: bool = True
+    """Whether `target_size` is a limit to be filled. If not, it is where a search looks next: a result within about a
+    quarter of it, above or below, will do and should come quickly."""
+    judge: Judge | None = None
+    """Chooses between results the codec itself cannot rank; None where nobody measures."""
+    memo: dict[str, Any] = field(default_factory=dict)
+    """What the codec wants to remember between requests for the same asset and options."""
     losses: LossReport = field(default_factory=LossReport)
     """The codec adds everything it drops."""
     notes: dict[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.field import RadianceField
 from squeeze3d.assets.formats import read, write_files
@@ -24,10 +24,14 @@ from squeeze3d.assets.splats import Splats
 from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import unpack_parameters
-from squeeze3d.codecs.registry import codec_by_wire
-from squeeze3d.codecs.select import select
+from squeeze3d.codecs.registry import codec_by_wire, codecs
+from squeeze3d.codecs.select import DEFAULT_EFFORT, MEASURED, Request, select
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Kind, RawFiles
 from squeeze3d.errors import FormatError, InputError, UnsupportedError, UsageError, VerifyError
+
+if TYPE_CHECKING:
+    from squeeze3d.quality.figures import Measurement
+    from squeeze3d.quality.goal import Goal
 
 Progress = Callable[[str, float], None]
 
@@ -49,6 +53,10 @@ class Encoded:
     tried: tuple[Mapping[str, Any], ...]
     """Codecs that were considered: `codec`, `bytes` or `reason`."""
     seconds: float
+    measurement: Measurement | None = None
+    """What the decoded file looks like, from rendered views; None where nothing was measured."""
+    reached: bool = True
+    """Whether the quality asked for is met; false only where a target size stood in the way."""
 
     @property
     def ratio(self) -> float:
@@ -76,14 +84,19 @@ class Info:
     fingerprint: str | None
     """Hexadecimal start of the SHA-256 of the weights it needs."""
     metadata: Mapping[str, Any]
+    measurement: Measurement | None
+    """What the encoder measured, if it is stored."""
 
 
 def compress(
     source: str | Path | bytes | Source | Asset,
     *,
     target_size: int | None = None,
+    quality: str | float | None = None,
     codec: str | None = None,
     options: Mapping[str, Any] | None = None,
+    effort: int = DEFAULT_EFFORT,
+    metadata: bool = True,
     format: str | None = None,
     strict: bool = False,
 ) -> bytes:
@@ -92,9 +105,14 @@ def compress(
     Parameters
     ----------
     source : path of an asset file, its bytes, or an asset object (`Mesh`, `PointCloud`, ...).
-    target_size : largest size of the result in bytes. None leaves the size to the codec's options.
+    target_size : largest size of the result in bytes: as good as possible within it.
+    quality : smallest result that reaches a quality: `draft`, `paper`, `good`, `high` or a PSNR in dB. With
+        `target_size` too, the best that fits if the quality does not. Neither: `paper`, or the codec's options where
+        `codec` is given.
     codec : id of a codec (`mesh.surface`, `any.raw`); None chooses by the asset and the target.
     options : options of the named codec by name, see `sq3d codecs ID`.
+    effort : 1 (fast) to 9 (small): how many settings a search may try.
+    metadata : store the measurements in the file, about 20 bytes.
     format : format of `source` if its name does not tell (`glb`, `obj` ...).
     strict : raise instead of dropping anything.
 
@@ -104,6 +122,7 @@ def compress(
     TargetSizeError : nothing fits `target_size`.
     UsageError : unknown codec or option.
     UnsupportedError : `strict` and something would be lost.
+    VerifyError : `strict` and the quality cannot be reached within `target_size`.
 
     Examples
     --------
@@ -113,15 +132,28 @@ def compress(
     >>> squeeze3d.decompress(data).face_count
     1
     """
-    return encode(source, target_size=target_size, codec=codec, options=options, format=format, strict=strict).data
+    return encode(
+        source,
+        target_size=target_size,
+        quality=quality,
+        codec=codec,
+        options=options,
+        effort=effort,
+        metadata=metadata,
+        format=format,
+        strict=strict,
+    ).data
 
 
 def encode(
     source: str | Path | bytes | Source | Asset,
     *,
     target_size: int | None = None,
+    quality: str | float | None = None,
     codec: str | None = None,
     options: Mapping[str, Any] | None = None,
+    effort: int = DEFAULT_EFFORT,
+    metadata: bool = True,
     format: str | None = None,
     strict: bool = False,
     progress: Progress = lambda stage, fraction: None,
@@ -129,12 +161,19 @@ def encode(
     """Like `compress`, but returns the report as well. `progress` is called with a step name and a fraction."""
     started = time.perf_counter()
     loaded, source_bytes = _load(source, format)
-    choice = select(loaded, target_size=target_size, codec=codec, options=options or {}, progress=progress)
+    goal = _goal(quality, loaded, default=codec is None and target_size is None and not options)
+    request = Request(target_size, goal, codec, options or {}, effort, metadata)
+    choice = select(loaded, request, progress)
     losses = LossReport(loaded.losses)
     if choice.spec.fidelity is Fidelity.LOSSLESS:
         # The reader could not hold everything, but the files are kept whole; only faults of the input remain.
         losses = LossReport(x for x in losses if x.warning)
     losses.extend(choice.job.losses)
+    if strict and not choice.reached:
+        raise VerifyError(
+            f"the quality `{quality}` needs more than {target_size} bytes",
+            hint="raise `--target-size` or lower `--quality`",
+        )
     if strict and len(losses):
         what = "; ".join(x.detail for x in losses)
         raise UnsupportedError(
@@ -150,6 +189,8 @@ def encode(
         notes=choice.job.notes,
         tried=choice.tried,
         seconds=time.perf_counter() - started,
+        measurement=choice.measurement,
+        reached=choice.reached,
     )
 
 
@@ -204,6 +245,7 @@ def inspect(data: bytes) -> Info:
         scale=None if pose is None else pose.scale,
         fingerprint=None if container.fingerprint is None else container.fingerprint.hex(),
         metadata=metadata if isinstance(metadata, dict) else {},
+        measurement=_stored_measurement(metadata),
     )
 
 
@@ -220,6 +262,26 @@ def verify(data: bytes, *, deep: bool = False, max_memory: int | None = None) ->
         except (FormatError, InputError) as error:
             raise VerifyError(f"the container is intact, but its content does not decode: {error}") from error
     return info
+
+
+def _goal(quality: str | float | None, loaded: Loaded, *, default: bool) -> Goal | None:
+    """The quality goal of a request; None where the size or the codec's options decide."""
+    if quality is None and not default:
+        return None
+    from squeeze3d.quality.goal import DEFAULT, parse_goal
+
+    goal = parse_goal(DEFAULT if quality is None else str(quality))
+    # Where only lossless codecs take the asset, every goal is reached and nothing needs to be rendered.
+    lossy = any(spec.fidelity is not Fidelity.LOSSLESS for spec in codecs(Kind.of(loaded.asset)))
+    return goal if lossy else None
+
+
+def _stored_measurement(metadata: Any) -> Measurement | None:
+    if not isinstance(metadata, dict) or MEASURED not in metadata:
+        return None
+    from squeeze3d.quality.figures import Measurement
+
+    return Measurement.from_metadata(metadata[MEASURED])
 
 
 def _load(source: str | Path | bytes | Source | Asset, format: str | None) -> tuple[Loaded, int]:

@@ -111,7 +111,7 @@ class SurfaceBuilder:
     @property
     def is_uniform(self) -> bool:
         """Whether the whole surface has one colour and alpha, as far as 8 bits tell."""
-        return float(np.ptp(self._judged[1], axis=0).max()) < 1.5 / 255
+        return float(np.ptp(self._judged[1], axis=0).max()) < 0.5 / 255
 
     # Geometry
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.spec import Job
 from squeeze3d.codecs.surface.build import Shape, SurfaceBuilder, encode_webp
 from squeeze3d.codecs.surface.model import SurfaceModel
 from squeeze3d.codecs.surface.options import (
@@ -25,6 +27,7 @@ from squeeze3d.codecs.surface.options import (
     Colour,
     SurfaceOptions,
 )
+from squeeze3d.codecs.surface.rebuild import to_mesh
 from squeeze3d.texture.atlas import MAX_FACES as MAX_ATLAS_FACES
 from squeeze3d.texture.atlas import Atlas
 
@@ -33,6 +36,11 @@ TEXTURE_SHARES = (0.3, 0.5)
 TEXTURE_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 QUALITIES = (5, 95)
 MAX_FINER = 4
+CLOSE = 1.6
+"""Ratio of scores within which rendering decides: the score agrees with it only roughly."""
+MAX_JUDGED = 3
+NEAR = 2.0
+"""Ratio of target sizes within which the kind of plan that won is taken to win again."""
 
 
 Measure = Callable[[SurfaceModel], int]
@@ -48,46 +56,74 @@ class Candidate:
     score: float
 
 
-def find(
-    builder: SurfaceBuilder,
-    options: SurfaceOptions,
-    target: int | None,
-    measure: Measure,
-    progress: Callable[[str, float], None],
-) -> Candidate | None:
-    """Best model within the target, or with the options alone; None if nothing fits."""
-    plans = list(_plans(builder, options, target))
-    best: Candidate | None = None
-    for index, plan in enumerate(plans):
-        progress(plan.name, 0.2 + 0.7 * index / len(plans))
-        model = plan.fill(target)
-        if model is None:
-            continue
-        size = measure(model)
-        if target is not None and size > target:
-            continue
-        candidate = Candidate(model, size, builder.score(model))
-        if best is None or candidate.score < best.score:
-            best = candidate
-    return best
+class Search:
+    """One search over plans for a builder."""
 
+    def __init__(self, builder: SurfaceBuilder, options: SurfaceOptions, job: Job, measure: Measure) -> None:
+        self.builder = builder
+        self.options = options
+        self.job = job
+        self.measure = measure
 
-def _plans(builder: SurfaceBuilder, options: SurfaceOptions, target: int | None) -> Iterator[_Plan]:
-    colour = options.colour
-    if colour is Colour.AUTO and builder.is_uniform:
-        colour = Colour.CONSTANT
-    if colour in (Colour.AUTO, Colour.VERTEX):
-        steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)
-        for step in steps:
-            yield _VertexPlan(builder, options, step=step)
-    textured = any(m.pixels is not None for m in builder.surface.materials)
-    if colour is Colour.TEXTURE or (colour is Colour.AUTO and textured):
-        # Below 1.5 kB the texture coordinates alone would eat the budget.
-        for share in TEXTURE_SHARES if target is not None and target >= 1500 else TEXTURE_SHARES[:1]:
-            if target is None or target >= 1500 or colour is Colour.TEXTURE:
-                yield _TexturePlan(builder, options, share=share)
-    if colour is Colour.CONSTANT or (colour is Colour.AUTO and target is not None and target < 1000):
-        yield _ConstantPlan(builder, options)
+    def best(self) -> Candidate | None:
+        """Best model for the job's target size, or with the options alone; None if nothing fits."""
+        plans, complete = self._plans()
+        found: list[tuple[Candidate, _Plan]] = []
+        for index, plan in enumerate(plans):
+            self.job.progress(plan.name, 0.2 + 0.7 * index / len(plans))
+            model = plan.fill(self.job.target_size, self.job.exact)
+            if model is None:
+                continue
+            size = self.measure(model)
+            if self.job.exact and self.job.target_size is not None and size > self.job.target_size:
+                continue
+            found.append((Candidate(model, size, self.builder.score(model)), plan))
+        if not found:
+            return None
+        candidate, plan = self._judged(found)
+        if complete:
+            self.job.memo["winner"] = plan.kind, self.job.target_size
+        return candidate
+
+    def _judged(self, found: list[tuple[Candidate, _Plan]]) -> tuple[Candidate, _Plan]:
+        """The best by the judge among those the score finds close; by the score where there is no judge."""
+        found.sort(key=lambda pair: pair[0].score)
+        close = [pair for pair in found if pair[0].score <= CLOSE * found[0][0].score + 1e-6]
+        judge = self.job.judge
+        if judge is None or len(close) == 1:
+            return close[0]
+        return max(close[:MAX_JUDGED], key=lambda pair: judge(to_mesh(pair[0].model, Limits())))
+
+    def _plans(self) -> tuple[list[_Plan], bool]:
+        """Plans worth filling, and whether these are all: near the target of an earlier request that tried all of
+        them, only the kind that won there is.
+        """
+        plans = list(self._all_plans())
+        target = self.job.target_size
+        kind, before = self.job.memo.get("winner", (None, None))
+        if before is not None and target is not None and before / NEAR <= target <= before * NEAR:
+            same = [plan for plan in plans if plan.kind == kind]
+            if same:
+                return same, False
+        return plans, True
+
+    def _all_plans(self) -> Iterator[_Plan]:
+        builder, options, target = self.builder, self.options, self.job.target_size
+        colour = options.colour
+        if colour is Colour.AUTO and builder.is_uniform:
+            colour = Colour.CONSTANT
+        if colour in (Colour.AUTO, Colour.VERTEX):
+            steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)
+            for step in steps:
+                yield _VertexPlan(builder, options, step=step)
+        textured = any(m.pixels is not None for m in builder.surface.materials)
+        if colour is Colour.TEXTURE or (colour is Colour.AUTO and textured):
+            # Below 1.5 kB the texture coordinates alone would eat the budget.
+            for share in TEXTURE_SHARES if target is not None and target >= 1500 else TEXTURE_SHARES[:1]:
+                if target is None or target >= 1500 or colour is Colour.TEXTURE:
+                    yield _TexturePlan(builder, options, share=share)
+        if colour is Colour.CONSTANT or (colour is Colour.AUTO and target is not None and target < 1000):
+            yield _ConstantPlan(builder, options)
 
 
 @dataclass
@@ -102,8 +138,13 @@ class _Plan:
 
     name = "simplify"
 
-    def fill(self, target: int | None) -> SurfaceModel | None:
-        """Largest model within the target."""
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What tells this plan from others."""
+        return (self.name,)
+
+    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
+        """Largest model within the target; if not `exact`, any model about that size."""
         raise NotImplementedError
 
     def shape(self, faces: int) -> Shape:
@@ -114,7 +155,9 @@ class _Plan:
         complete = len(shape.conquest.triangles) >= 0.98 * self.builder.face_count
         return complete and size < 0.8 * budget and not self.options.bits and self.finer < MAX_FINER
 
-    def most_faces(self, budget: float, size_of: Callable[[Shape], float], per_face: float) -> Shape | None:
+    def most_faces(
+        self, budget: float, size_of: Callable[[Shape], float], per_face: float, exact: bool
+    ) -> Shape | None:
         """Shape with the most faces whose `size_of` stays within the budget, to about 5 %.
 
         Size grows nearly linearly with faces, so a few secant steps from `per_face` bytes a face find it.
@@ -128,6 +171,8 @@ class _Plan:
             shape = self.shape(guess)
             size = size_of(shape)
             self.builder.rates[self.name] = size / guess
+            if not exact and 0.8 * budget <= size <= 1.25 * budget:
+                return shape
             if size <= budget:
                 if best is None or guess > best[0]:
                     best = guess, shape
@@ -148,14 +193,14 @@ class _Plan:
 class _ConstantPlan(_Plan):
     name = "one colour"
 
-    def fill(self, target: int | None) -> SurfaceModel | None:
+    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
         if target is None:
             return self.builder.constant(self.shape(self.options.faces or DEFAULT_FACES))
         budget = target - _overhead(self.builder) - 8
-        shape = self.most_faces(budget, lambda s: s.size, 1.5)
+        shape = self.most_faces(budget, lambda s: s.size, 1.5, exact)
         while shape is not None and self.has_room(shape, shape.size, budget):
             self.finer += 1
-            shape = self.most_faces(budget, lambda s: s.size, 1.5)
+            shape = self.most_faces(budget, lambda s: s.size, 1.5, exact)
         return None if shape is None else self.builder.constant(shape)
 
 
@@ -165,7 +210,14 @@ class _VertexPlan(_Plan):
 
     name = "vertex colours"
 
-    def fill(self, target: int | None) -> SurfaceModel | None:
+    def __post_init__(self) -> None:
+        self.asked_step = self.step
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        return (self.name, self.asked_step)
+
+    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
         if target is None:
             return self.builder.vertex(self.shape(self.options.faces or DEFAULT_FACES), self.step)
 
@@ -173,12 +225,12 @@ class _VertexPlan(_Plan):
             return shape.size + _colour_bytes(self.builder.vertex(shape, self.step))
 
         budget = target - _overhead(self.builder)
-        shape = self.most_faces(budget, size_of, 2.2)
+        shape = self.most_faces(budget, size_of, 2.2, exact)
         while shape is not None and self.has_room(shape, size_of(shape), budget):
             self.finer += 1
             if not self.options.step:
                 self.step = max(1, self.step // 2)
-            shape = self.most_faces(budget, size_of, 2.2)
+            shape = self.most_faces(budget, size_of, 2.2, exact)
         return None if shape is None else self.builder.vertex(shape, self.step)
 
 
@@ -188,7 +240,11 @@ class _TexturePlan(_Plan):
 
     name = "texture"
 
-    def fill(self, target: int | None) -> SurfaceModel | None:
+    @property
+    def kind(self) -> tuple[object, ...]:
+        return (self.name, self.share)
+
+    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
         options = self.options
         if target is None:
             shape = self.shape(min(options.faces or DEFAULT_FACES, MAX_ATLAS_FACES))
@@ -206,7 +262,7 @@ class _TexturePlan(_Plan):
             unwrapped[shape] = result = self.builder.atlas(shape, resolution)
             return shape.size + result[1]
 
-        shape_or_none = self.most_faces(budget * self.share, size_of, 3.4)
+        shape_or_none = self.most_faces(budget * self.share, size_of, 3.4, exact)
         if shape_or_none is None:
             return None
         atlas, coordinates, model = unwrapped[shape_or_none]

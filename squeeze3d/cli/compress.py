@@ -18,7 +18,8 @@ from squeeze3d.cli.outputs import Outputs
 from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_stdin, write_stdout
-from squeeze3d.cli.text import conversion, format_ratio, summarise, tell_losses
+from squeeze3d.cli.text import conversion, format_decibels, format_ratio, summarise, tell_losses
+from squeeze3d.codecs.select import DEFAULT_EFFORT
 from squeeze3d.errors import UsageError
 
 HELP = """\
@@ -44,11 +45,28 @@ def compress(
         typer.Option(
             "--target-size",
             metavar="SIZE",
-            help="Largest size of each output, such as 500, 10kB (10000 bytes) or 1MiB. Without it the "
-            "codec's options decide.",
+            help="Largest size of each output, such as 500, 10kB (10000 bytes) or 1MiB: as good as possible within it.",
             show_default=False,
         ),
     ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            "--quality",
+            metavar="LEVEL",
+            help="Smallest output that looks this good: draft, paper, good, high, or a PSNR such as 30dB. With "
+            "--target-size, the best that fits where the quality does not. Default: paper, unless a size or a codec "
+            "is given.",
+            show_default=False,
+        ),
+    ] = None,
+    effort: Annotated[
+        int,
+        typer.Option("--effort", metavar="1..9", help="How long to search: 1 is fast, 9 finds smaller files."),
+    ] = DEFAULT_EFFORT,
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Do not store the measured quality in the file (about 20 bytes).")
+    ] = False,
     codec: shared.CodecId = None,
     option: shared.CodecOption = [],  # noqa: B006 (typer copies it)
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping anything.")] = False,
@@ -66,6 +84,9 @@ def compress(
         options=shared.split_options(option),
         format=shared.parse_format(format),
         strict=strict,
+        quality=quality,
+        effort=effort,
+        metadata=not no_metadata,
     )
     destination = Destination(output, stdout, output_dir)
     reporter = Reporter("compress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
@@ -81,10 +102,19 @@ class _Request:
     options: Mapping[str, str]
     format: str | None
     strict: bool
+    quality: str | None
+    effort: int
+    metadata: bool
 
     def check(self) -> None:
         """Raise UsageError for what no input can make right."""
         from squeeze3d.codecs.registry import codec_by_id, codecs
+        from squeeze3d.codecs.select import check_effort
+        from squeeze3d.quality.goal import parse_goal
+
+        check_effort(self.effort)
+        if self.quality is not None:
+            parse_goal(self.quality)
 
         if self.codec is not None:
             codec_by_id(self.codec).make_options(self.options)
@@ -160,6 +190,9 @@ def _work(task: _Task, progress: Progress) -> _Product:
             options=request.options,
             format=request.format,
             strict=request.strict,
+            quality=request.quality,
+            effort=request.effort,
+            metadata=request.metadata,
             progress=progress,
         )
     record: dict[str, Any] = {
@@ -171,6 +204,8 @@ def _work(task: _Task, progress: Progress) -> _Product:
         "fidelity": str(encoded.codec.fidelity),
         "kind": str(encoded.kind),
         "losses": encoded.losses.to_json(),
+        "measured": None if encoded.measurement is None else encoded.measurement.to_json(),
+        "quality_reached": encoded.reached,
         "notes": dict(encoded.notes),
         "tried": [dict(entry) for entry in encoded.tried],
     }
@@ -178,7 +213,10 @@ def _work(task: _Task, progress: Progress) -> _Product:
 
 
 def _tell(reporter: Reporter, record: Record) -> None:
-    reporter.line(conversion(record, format_ratio(record["ratio"])))
+    measured = [f"PSNR {format_decibels(record['measured'])}"] if record["measured"] else []
+    reporter.line(conversion(record, format_ratio(record["ratio"]), after_codec=measured))
+    if not record["quality_reached"]:
+        reporter.remark("warning", "the target size is too small for the quality asked for", record["input"])
     tell_losses(reporter, record)
     if not reporter.verbose:
         return

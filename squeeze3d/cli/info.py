@@ -15,6 +15,7 @@ from squeeze3d.cli.jobs import Progress
 from squeeze3d.cli.report import Record, Reporter, plain, table
 from squeeze3d.cli.streams import read_sq3
 from squeeze3d.cli.terminal import printable
+from squeeze3d.codecs.select import MEASURED
 
 if TYPE_CHECKING:
     from squeeze3d.api import Info
@@ -72,8 +73,25 @@ def describe(found: Info) -> Record:
         "overhead_bytes": found.overhead,
         "pose": pose,
         "fingerprint": found.fingerprint,
+        "measured": None if found.measurement is None else found.measurement.to_json(),
         "metadata": plain(found.metadata),
     }
+
+
+def describe_measured(measured: Record) -> list[tuple[str, str]]:
+    """Figures of a measurement with their names, for people."""
+    rows = []
+    for key, name in (
+        ("psnr", "PSNR"),
+        ("ms_ssim", "MS-SSIM"),
+        ("shaded_psnr", "shaded PSNR"),
+        ("object_psnr", "object PSNR"),
+        ("iou", "silhouette IoU"),
+    ):
+        value = measured[key]
+        text = "identical" if value is None else f"{value:.2f} dB" if name.endswith("PSNR") else f"{value:.4f}"
+        rows.append((name, text))
+    return rows
 
 
 def _chunk_name(tag: int) -> str:
@@ -99,6 +117,10 @@ def _text(record: Record) -> str:
         rows.append(("pose", f"centre {centre}; longest side {record['pose']['scale']:.6g}"))
     if record["fingerprint"] is not None:
         rows.append(("weights", f"sha256 {record['fingerprint']}..."))
+    if record["measured"] is not None:
+        rows += [(f"measured {label}", text) for label, text in describe_measured(record["measured"])]
     for key, value in record["metadata"].items():
+        if key == MEASURED and record["measured"] is not None:
+            continue
         rows.append((f"metadata {printable(key)}", printable(value if isinstance(value, str) else json.dumps(value))))
     return f"{printable(record['input'])}\n{table(rows, indent=2)}"

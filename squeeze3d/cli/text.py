@@ -11,13 +11,14 @@ from squeeze3d.cli.streams import DASH
 from squeeze3d.cli.terminal import arrow
 
 
-def conversion(record: Record, *extra: str) -> str:
-    """What became of one file: names, sizes, codec, time."""
+def conversion(record: Record, *extra: str, after_codec: Sequence[str] = ()) -> str:
+    """What became of one file: names, sizes, codec, quality, time."""
     parts = [
         f"{_short(record['input'])}  {format_bytes(record['input_bytes'])} {arrow()} "
         f"{_short(record['output'])}  {format_bytes(record['output_bytes'])}",
         *extra,
         f"{record['codec']} ({record['fidelity']})",
+        *after_codec,
         f"{record['seconds']:.1f} s",
     ]
     return "   ".join(parts)
@@ -37,6 +38,13 @@ def format_ratio(ratio: float) -> str:
     """`125:1`, `3.4:1`, `0.92:1`."""
     digits = 0 if ratio >= 99.5 else 1 if ratio >= 1 else 2
     return f"{ratio:.{digits}f}:1"
+
+
+def format_decibels(measured: Record) -> str:
+    """Albedo PSNR of a measurement as text; the shaded one where colours are identical."""
+    if measured["psnr"] is not None:
+        return f"{measured['psnr']:.1f} dB"
+    return "identical" if measured["shaded_psnr"] is None else f"{measured['shaded_psnr']:.1f} dB (shaded)"
 
 
 def summarise(records: Sequence[Record]) -> str:

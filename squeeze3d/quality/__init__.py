@@ -3,6 +3,7 @@
 | module | what |
 |---|---|
 | `measure` | renders both assets on the measuring rig and compares the pictures |
+| `figures` | the numbers that come out |
 | `goal` | named quality levels and when they are reached |
 | `report` | everything `sq3d compare` prints |
 | `sheet` | a contact sheet as a PNG |

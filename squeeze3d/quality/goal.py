@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from squeeze3d.errors import UsageError
-from squeeze3d.quality.measure import Measurement
+from squeeze3d.quality.figures import Measurement
 
 
 @dataclass(frozen=True, slots=True)

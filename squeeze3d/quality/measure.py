@@ -12,7 +12,6 @@ promises, the other finds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -25,39 +24,13 @@ from squeeze3d.errors import UsageError
 from squeeze3d.metrics.image import masked_psnr, psnr, silhouette_iou
 from squeeze3d.metrics.points import compare_points
 from squeeze3d.metrics.similarity import ms_ssim
+from squeeze3d.quality.figures import Measurement
 from squeeze3d.render import Camera, Channel, Images, measuring_rig, render
 
 RESOLUTION = 256
 SUPERSAMPLE = 2
 COVERED = 0.5
 """Coverage from which a pixel counts as part of the silhouette."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What the views say. PSNR in dB, infinite for identical views."""
-
-    psnr: float
-    """Albedo, all pixels of all views."""
-    ms_ssim: float
-    """Albedo, mean over views, in [0, 1]."""
-    shaded_psnr: float
-    """Under a headlight: sees shape and normals as well."""
-    object_psnr: float
-    """Albedo, pixels of either silhouette alone: not flattered by the background."""
-    iou: float
-    """Overlap of the silhouettes, in [0, 1]."""
-    d1_psnr: float | None = None
-    """Point clouds: point-to-point PSNR relative to the diagonal of the box."""
-
-    def to_json(self) -> dict[str, float | None]:
-        """Rounded values; infinite ones become None, which JSON can hold."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return {
-            name: None if value is None or not np.isfinite(value) else round(float(value), 4)
-            for name, value in values.items()
-            if not (name == "d1_psnr" and value is None)
-        }
 
 
 class Reference:

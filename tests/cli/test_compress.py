@@ -106,7 +106,7 @@ def test_json_describes_each_file_with_stable_keys(sq3d: Run, cube: Path, glb: P
     first, failed, last = document["results"]
     assert set(first) == {
         "input", "output", "input_bytes", "output_bytes", "ratio", "seconds", "codec", "fidelity", "kind", "losses",
-        "notes", "tried",
+        "notes", "tried", "measured", "quality_reached",
     }  # fmt: skip
     assert (first["codec"], first["fidelity"], first["kind"]) == ("any.raw", "lossless", "mesh")
     assert first["output_bytes"] == Path(first["output"]).stat().st_size

@@ -20,6 +20,7 @@ from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import pack_parameters, unpack_parameters
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.registry import codec_by_id
+from squeeze3d.codecs.spec import Job
 from squeeze3d.codecs.surface import options, positions
 from squeeze3d.codecs.surface.build import SurfaceBuilder, encode_webp
 from squeeze3d.codecs.surface.connectivity import encode_connectivity
@@ -37,7 +38,7 @@ from squeeze3d.codecs.surface.model import (
 )
 from squeeze3d.codecs.surface.options import Colour, SurfaceOptions
 from squeeze3d.codecs.surface.rebuild import MAX_TEXTURE_SIDE, texture_pixels, to_mesh
-from squeeze3d.codecs.surface.search import find
+from squeeze3d.codecs.surface.search import Search
 from squeeze3d.codecs.surface.texture_coordinates import encode_texture_coordinates
 from squeeze3d.errors import FormatError, LimitError, Sq3Error, UsageError
 from squeeze3d.geometry.surface import flatten
@@ -322,7 +323,7 @@ def test_budgets_of_faces_are_kept(make):
 def find_model(mesh, **options):
     builder = SurfaceBuilder(flatten(mesh))
     chosen = SurfaceOptions(**options)
-    best = find(builder, chosen, None, lambda m: len(container_of(m).to_bytes()), lambda *_: None)
+    best = Search(builder, chosen, Job(), lambda m: len(container_of(m).to_bytes())).best()
     assert best is not None
     return best
 

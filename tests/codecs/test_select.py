@@ -1,0 +1,136 @@
+"""The selection keeps its promises, measured on what a decoder makes of the file."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sample_assets import splats, textured_cube
+
+import squeeze3d
+from squeeze3d.assets import Mesh, Primitive
+from squeeze3d.codecs.select import METADATA_BYTES
+from squeeze3d.errors import UsageError, VerifyError
+from squeeze3d.quality.goal import LEVELS
+from squeeze3d.quality.measure import Reference
+
+
+def painted_ball(rings: int = 26) -> Mesh:
+    """A bumpy ball with smooth stripes: too much for lossless, easy for a surface codec."""
+    theta, phi = np.meshgrid(
+        np.linspace(0.02, np.pi - 0.02, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij"
+    )
+    radius = 1 + 0.08 * np.sin(5 * theta) * np.cos(4 * phi)
+    noise = np.random.default_rng(0).normal(0, 1e-3, theta.shape)
+    spots = (
+        np.stack([np.sin(theta) * np.cos(phi), np.cos(theta), np.sin(theta) * np.sin(phi)], axis=-1)
+        * (radius + noise)[..., None]
+    )
+    index = np.arange(theta.size).reshape(theta.shape)
+    a, b, c, d = (x.ravel() for x in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
+    triangles = np.concatenate([np.stack([a, c, b], 1), np.stack([a, d, c], 1)]).astype(np.int32)
+    colours = np.ones((theta.size, 4), np.float32)
+    colours[:, 0] = (0.5 + 0.4 * np.sin(3 * theta)).ravel()
+    colours[:, 1] = (0.5 + 0.4 * np.cos(2 * phi)).ravel()
+    return Mesh((Primitive(spots.reshape(-1, 3).astype(np.float32), triangles, colours=colours),))
+
+
+@pytest.fixture(scope="module")
+def ball() -> Mesh:
+    return painted_ball()
+
+
+@pytest.fixture(scope="module")
+def reference(ball: Mesh) -> Reference:
+    return Reference(ball)
+
+
+@pytest.fixture(scope="module")
+def default(ball: Mesh) -> squeeze3d.Encoded:
+    return squeeze3d.encode(ball)
+
+
+def test_default_goal_is_reached_by_the_decoded_file(default: squeeze3d.Encoded, reference: Reference):
+    measured = reference.measure(squeeze3d.decompress(default.data))
+    assert default.codec.id == "mesh.surface"
+    assert default.reached
+    assert LEVELS["paper"].reached(measured)
+    assert measured == default.measurement, "the promise is what a decoder sees"
+
+
+def test_the_file_is_not_much_better_than_asked(default: squeeze3d.Encoded):
+    assert LEVELS["paper"].margin(default.measurement) < 1.5
+
+
+def test_figures_are_stored_and_can_be_left_out(ball: Mesh, default: squeeze3d.Encoded):
+    stored = squeeze3d.inspect(default.data).measurement
+    assert stored.psnr == pytest.approx(default.measurement.psnr, abs=0.006)
+    bare = squeeze3d.compress(ball, metadata=False)
+    assert squeeze3d.inspect(bare).measurement is None
+    assert 0 < len(default.data) - len(bare) <= METADATA_BYTES
+
+
+def test_a_higher_goal_takes_more_bytes(ball: Mesh, default: squeeze3d.Encoded):
+    good = squeeze3d.encode(ball, quality="good")
+    assert good.reached
+    assert len(good.data) > len(default.data)
+    assert LEVELS["good"].reached(good.measurement)
+
+
+def test_a_larger_target_is_not_worse(ball: Mesh):
+    results = [squeeze3d.encode(ball, target_size=size) for size in (700, 1400, 2800)]
+    assert [len(r.data) <= size for r, size in zip(results, (700, 1400, 2800), strict=True)] == [True] * 3
+    quality = [r.measurement.psnr for r in results]
+    assert all(later >= earlier - 0.1 for earlier, later in itertools.pairwise(quality))
+
+
+def test_quality_within_a_size_takes_the_smallest_that_reaches_it(ball: Mesh, default: squeeze3d.Encoded):
+    roomy = squeeze3d.encode(ball, quality="paper", target_size=4 * len(default.data))
+    assert roomy.reached
+    assert len(roomy.data) < 1.3 * len(default.data)
+
+
+def test_quality_out_of_reach_gives_the_best_that_fits_and_says_so(ball: Mesh):
+    tight = squeeze3d.encode(ball, quality="high", target_size=600)
+    assert not tight.reached
+    assert 350 < len(tight.data) <= 600
+    with pytest.raises(VerifyError, match="needs more than 600 bytes"):
+        squeeze3d.encode(ball, quality="high", target_size=600, strict=True)
+
+
+def test_same_request_gives_the_same_bytes(ball: Mesh, default: squeeze3d.Encoded):
+    assert squeeze3d.encode(ball).data == default.data
+
+
+def test_a_named_codec_without_goal_is_not_measured(ball: Mesh):
+    plain = squeeze3d.encode(ball, codec="mesh.surface", options={"faces": 200})
+    assert plain.measurement is None
+    assert squeeze3d.inspect(plain.data).measurement is None
+
+
+def test_lossless_wins_where_it_is_smaller_and_needs_no_proof():
+    roomy = squeeze3d.encode(textured_cube(), quality="80", target_size=10_000_000)
+    assert roomy.codec.id == "any.raw"
+    assert roomy.reached
+    tiny = squeeze3d.encode(b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    assert tiny.codec.id == "any.raw"
+    assert tiny.measurement is None
+
+
+def test_kinds_without_lossy_codec_reach_every_goal():
+    result = squeeze3d.encode(splats(), quality="high")
+    assert result.codec.id == "any.raw"
+    assert result.reached
+
+
+@pytest.mark.parametrize("effort", [0, 10])
+def test_effort_has_bounds(ball: Mesh, effort: int):
+    with pytest.raises(UsageError, match="effort"):
+        squeeze3d.encode(ball, effort=effort)
+
+
+def test_low_effort_still_reaches_the_goal(ball: Mesh):
+    quick = squeeze3d.encode(ball, effort=1)
+    assert quick.reached
+    assert LEVELS["paper"].reached(quick.measurement)
