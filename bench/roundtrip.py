@@ -1,9 +1,11 @@
-"""Round trip of a folder: compress to a size, decompress, check what a user would check, print a table.
+"""Round trip of a folder: compress, decompress, check and measure what a user would, print a table.
 
-Run `python -m squeeze3d.bench.roundtrip FOLDER --target-size 10kB`. Every file goes through the `sq3d` command in
-processes of their own, so sizes are bytes on disk and seconds include starting up. Checked for each file:
+Run `python -m squeeze3d.bench.roundtrip FOLDER` with `--target-size 10kB`, `--quality good`, or neither for the default
+quality. Every file goes through the `sq3d` command in processes of their own, so sizes are bytes on disk and seconds
+include starting up. PSNR and MS-SSIM are measured here, on the decoded file. Checked for each file:
 
-- the `.sq3` file is no larger than the target;
+- the `.sq3` file is no larger than the target size, if there is one;
+- the quality is reached, if one is asked for;
 - the output loads in trimesh, an implementation that is not ours;
 - its bounding box agrees with the original's: each side within 2 % of that axis' extent;
 - it has colours if the original had.
@@ -29,7 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d import __version__
+from squeeze3d.assets import load
 from squeeze3d.cli.sizes import parse_size
+from squeeze3d.quality.figures import Measurement
+from squeeze3d.quality.goal import DEFAULT, parse_goal
+from squeeze3d.quality.measure import Reference
 
 BOX_TOLERANCE = 0.02
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
@@ -46,20 +52,28 @@ class Row:
     decompress_seconds: float
     detail: str
     box_error: float
+    measured: Measurement
     problems: tuple[str, ...]
 
 
-def run(path: Path, folder: Path, target: str) -> Row:
-    """Send one file through compress and decompress and check the result."""
+def run(path: Path, folder: Path, target: str | None = None, quality: str | None = None) -> Row:
+    """Send one file through compress and decompress and check the result.
+
+    Without `target` and `quality`, the default quality counts.
+    """
     packed, back = folder / "packed.sq3", folder / "back.glb"
     problems = []
-    report, compress_seconds = _sq3d("compress", path, "-o", packed, "--target-size", target, "-f", "--json", "-q")
+    wishes = (["--target-size", target] if target else []) + (["--quality", quality] if quality else [])
+    report, compress_seconds = _sq3d("compress", path, "-o", packed, *wishes, "-f", "--json", "-q")
     _, decompress_seconds = _sq3d("decompress", packed, "-o", back, "-f", "-q")
     result = report["results"][0]
     notes = result["notes"]
     size = packed.stat().st_size
-    if size > parse_size(target, "--target-size"):
+    if target and size > parse_size(target, "--target-size"):
         problems.append(f"{size} bytes exceed {target}")
+    measured = Reference(load(path)).measure(load(back))
+    if (quality or not target) and not parse_goal(quality or DEFAULT).reached(measured):
+        problems.append(f"quality {quality or DEFAULT} is not reached")
     before, after = look(path), look(back)
     extent = np.maximum(before.high - before.low, 1e-6 * (before.high - before.low).max())
     moved = np.maximum(np.abs(before.low - after.low), np.abs(before.high - after.high))
@@ -70,7 +84,15 @@ def run(path: Path, folder: Path, target: str) -> Row:
         problems.append("colours are gone")
     detail = f"{result['codec']}, {notes.get('faces', '?')} faces, {notes.get('colour', '')}"
     return Row(
-        path.name, path.stat().st_size, size, compress_seconds, decompress_seconds, detail, box_error, tuple(problems)
+        path.name,
+        path.stat().st_size,
+        size,
+        compress_seconds,
+        decompress_seconds,
+        detail,
+        box_error,
+        measured,
+        tuple(problems),
     )
 
 
@@ -119,20 +141,23 @@ def _sq3d(*arguments: object) -> tuple[dict[str, Any], float]:
 def table(rows: list[Row]) -> str:
     """Markdown table of all rows, with totals."""
     lines = [
-        "| file | bytes in | bytes out | ratio | compress s | decompress s | box error | codec | problems |",
-        "|---|---:|---:|---:|---:|---:|---:|---|---|",
+        "| file | bytes in | bytes out | ratio | PSNR | MS-SSIM | shaded PSNR | compress s | decompress s | box error "
+        "| codec | problems |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|",
     ]
     lines += [
         f"| {r.name} | {r.bytes_in:,} | {r.bytes_out:,} | {r.bytes_in / r.bytes_out:.0f} | "
+        f"{r.measured.psnr:.1f} | {r.measured.ms_ssim:.3f} | {r.measured.shaded_psnr:.1f} | "
         f"{r.compress_seconds:.1f} | {r.decompress_seconds:.2f} | {r.box_error:.2%} | {r.detail} | "
         f"{'; '.join(r.problems) or 'none'} |"
         for r in rows
     ]
     total_in, total_out = sum(r.bytes_in for r in rows), sum(r.bytes_out for r in rows)
+    smallest = np.median([r.bytes_out for r in rows])
     median = np.median([[r.compress_seconds, r.decompress_seconds] for r in rows], axis=0)
     lines.append(
-        f"| **{len(rows)} files** | {total_in:,} | {total_out:,} | {total_in / total_out:.0f} | "
-        f"median {median[0]:.1f} | median {median[1]:.2f} | {max(r.box_error for r in rows):.2%} | | "
+        f"| **{len(rows)} files** | {total_in:,} | {total_out:,} | {total_in / total_out:.0f} | | | | "
+        f"median {median[0]:.1f} | median {median[1]:.2f} | {max(r.box_error for r in rows):.2%} | median {smallest:,.0f} bytes | "
         f"{sum(bool(r.problems) for r in rows)} files |"
     )
     return "\n".join(lines)
@@ -142,7 +167,8 @@ def main() -> int:
     """Command line entry."""
     parser = argparse.ArgumentParser(description="Round trip of a folder through sq3d.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--target-size", default="10kB")
+    parser.add_argument("--target-size")
+    parser.add_argument("--quality")
     arguments = parser.parse_args()
     paths = sorted(p for p in arguments.folder.iterdir() if p.suffix.lower() in SUFFIXES)
     if not paths:
@@ -150,7 +176,7 @@ def main() -> int:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for index, path in enumerate(paths, 1):
-            rows.append(run(path, Path(scratch), arguments.target_size))
+            rows.append(run(path, Path(scratch), arguments.target_size, arguments.quality))
             print(f"[{index}/{len(paths)}] {rows[-1]}", file=sys.stderr, flush=True)
     machine = f"{os.cpu_count()} cores, {platform.machine()}"
     print(f"squeeze3d {__version__}, Python {platform.python_version()}, {machine}\n")

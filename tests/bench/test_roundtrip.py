@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 
 from squeeze3d.assets import Mesh, Primitive, save
 from squeeze3d.bench import roundtrip
+from squeeze3d.quality.figures import Measurement
+
+PERFECT = Measurement(math.inf, 1.0, math.inf, math.inf, 1.0)
 
 
 @pytest.fixture
@@ -31,6 +35,12 @@ def test_row_counts_bytes_on_disk_and_finds_no_problem(folder: Path, tmp_path_fa
     assert row.box_error < 0.02
 
 
+def test_default_quality_is_checked_on_the_decoded_file(folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    row = roundtrip.run(folder / "box.glb", tmp_path_factory.mktemp("scratch"))
+    assert row.problems == ()
+    assert row.measured.psnr >= 27.5
+
+
 def test_lost_colours_and_moved_boxes_are_problems(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ):
@@ -46,7 +56,7 @@ def test_lost_colours_and_moved_boxes_are_problems(
 
 
 def test_table_has_a_line_per_file_and_totals():
-    row = roundtrip.Row("a.glb", 1000, 10, 1.0, 0.5, "any.raw", 0.001, ())
+    row = roundtrip.Row("a.glb", 1000, 10, 1.0, 0.5, "any.raw", 0.001, PERFECT, ())
     lines = roundtrip.table([row, row]).splitlines()
     assert len(lines) == 5
     assert "2,000 | 20 | 100" in lines[-1]
