@@ -157,7 +157,8 @@ def table(rows: list[Row]) -> str:
     median = np.median([[r.compress_seconds, r.decompress_seconds] for r in rows], axis=0)
     lines.append(
         f"| **{len(rows)} files** | {total_in:,} | {total_out:,} | {total_in / total_out:.0f} | | | | "
-        f"median {median[0]:.1f} | median {median[1]:.2f} | {max(r.box_error for r in rows):.2%} | median {smallest:,.0f} bytes | "
+        f"median {median[0]:.1f} | median {median[1]:.2f} | {max(r.box_error for r in rows):.2%} | "
+        f"median {smallest:,.0f} bytes | "
         f"{sum(bool(r.problems) for r in rows)} files |"
     )
     return "\n".join(lines)

@@ -249,6 +249,7 @@ class _Selection:
         slope = SLOPE
         budget = self.request.evaluations
         seen: set[int] = set()
+        misses = 0
         while budget > 0 and size <= ceiling:
             budget -= 1
             capped = cap is not None and size >= cap * 0.98
@@ -267,6 +268,9 @@ class _Selection:
             if result.size in seen:
                 # The codec's steps are coarser than the one wanted: try the middle of what is left, once.
                 middle = math.sqrt(below.size * above.size) if below is not None and above is not None else 0.0
+                if above is None and below is not None and size < ceiling / 2:
+                    size *= 2
+                    continue
                 if middle == 0 or above is None or above.size < 1.1 * middle or abs(size / middle - 1) < 0.02:
                     break
                 size = middle
@@ -286,7 +290,13 @@ class _Selection:
                     break
             other = below if result.margin >= 0 else above
             slope = _slope(result, other or previous, slope)
+            if above is not None and max(size, above.size) <= 1.1 * SMALLEST_SIZE:
+                break
             size = self._next_size(below, above, slope)
+            if above is None:
+                # Misses in a row: the curve is flatter than it looked.
+                misses += 1
+                size = max(size, result.size * (1.0 + 0.2 * misses))
             if above is not None and below is not None and above.size < 1.06 * below.size:
                 break
             if above is None and budget == 0 and size < 1e7:

@@ -44,7 +44,9 @@ LAYER_REACH = 0.01
 DISTANCE_WEIGHT = 2.0
 """What a mean distance of 1 (the whole box) adds to the score, next to the mean squared colour error: about what a
 silhouette moved by that much costs in rendered views against a white background."""
-CREASES = (0, 30, 60, 180)
+BOX_LOSS = 0.008
+"""Part of its extent by which a side of the box may move after quantisation, before vertices are moved."""
+CREASES = (0, 25, 40, 60, 90, 180)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,7 @@ class SurfaceBuilder:
         if key not in self._shapes:
             mesh = self.reduced(count)
             while True:
-                cells, index = np.unique(quantise(mesh.positions, bits), axis=0, return_inverse=True)
+                cells, index = np.unique(self._cells(mesh, bits), axis=0, return_inverse=True)
                 snapped = TriangleMesh(cells.astype(np.float64), index.reshape(-1)[mesh.triangles]).cleaned()
                 if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
                     break
@@ -149,6 +151,24 @@ class SurfaceBuilder:
             coded = snapped.positions.astype(np.int64)[order]
             self._shapes[key] = Shape(conquest, coded, bits, len(encoder.finish()))
         return self._shapes[key]
+
+    def _cells(self, mesh: TriangleMesh, bits: int) -> NDArray[np.int64]:
+        """(V, 3) grid cells of the vertices.
+
+        A coarse grid adds half a cell to what simplification took off each side of the box. Where that would be more
+        than `BOX_LOSS` of the extent, the outermost vertices move out to the cell of the original's side.
+        """
+        cells = quantise(mesh.positions, bits)
+        used = self.mesh.positions[np.unique(self.mesh.triangles)]
+        low, high = used.min(axis=0), used.max(axis=0)
+        placed = dequantise(cells, bits)
+        for axis in range(3):
+            allowed = BOX_LOSS * (high[axis] - low[axis])
+            for side, outermost in ((low, placed[:, axis].min()), (high, placed[:, axis].max())):
+                if abs(outermost - side[axis]) > allowed:
+                    wanted = quantise(side[None], bits)[0, axis]
+                    cells[placed[:, axis] == outermost, axis] = wanted
+        return cells
 
     def auto_bits(self, count: int) -> int:
         """Grid resolution that suits a face budget: a cell about a twentieth of an edge."""

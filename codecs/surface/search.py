@@ -137,6 +137,8 @@ class _Plan:
     """Bits a coordinate has beyond what suits the number of triangles, where the budget has room."""
 
     name = "simplify"
+    most = 1 << 22
+    """Faces the plan can handle."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -162,7 +164,7 @@ class _Plan:
 
         Size grows nearly linearly with faces, so a few secant steps from `per_face` bytes a face find it.
         """
-        limit = min(self.options.faces or 1 << 22, self.builder.face_count)
+        limit = min(self.options.faces or 1 << 22, self.builder.face_count, self.most)
         guess = int(budget / self.builder.rates.get(self.name, per_face))
         best: tuple[int, Shape] | None = None
         too_many = limit + 1
@@ -239,6 +241,7 @@ class _TexturePlan(_Plan):
     share: float = 0.5
 
     name = "texture"
+    most = MAX_ATLAS_FACES
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -257,8 +260,6 @@ class _TexturePlan(_Plan):
         unwrapped: dict[Shape, tuple[Atlas, int, SurfaceModel]] = {}
 
         def size_of(shape: Shape) -> float:
-            if len(shape.conquest.triangles) > MAX_ATLAS_FACES:
-                return 1e9
             unwrapped[shape] = result = self.builder.atlas(shape, resolution)
             return shape.size + result[1]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from squeeze3d._version import __version__
-from squeeze3d.cli import codecs, compress, decompress, info, options, verify
+from squeeze3d.cli import codecs, compare, compress, decompress, info, options, verify
 from squeeze3d.cli.streams import write_stdout
 
 HELP = """\
@@ -56,6 +56,7 @@ def root(
 for _verb, _help, _class in (
     (compress.compress, compress.HELP, options.CompressCommand),
     (decompress.decompress, decompress.HELP, options.DecompressCommand),
+    (compare.compare, compare.HELP, options.PlainCommand),
     (info.info, info.HELP, options.PlainCommand),
     (verify.verify, verify.HELP, options.PlainCommand),
     (codecs.codecs, codecs.HELP, options.PlainCommand),

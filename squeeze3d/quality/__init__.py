@@ -8,4 +8,5 @@
 | `report` | everything `sq3d compare` prints |
 | `sheet` | a contact sheet as a PNG |
 | `page` | a self-contained HTML page |
+| `buffers` | assets as that page draws them, bounded in size |
 """

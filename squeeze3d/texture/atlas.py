@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from squeeze3d.geometry.query import SurfaceQuery
 
-MAX_FACES = 20_000
-"""xatlas takes about a millisecond a face: larger meshes are refused instead of waiting for minutes."""
+MAX_FACES = 4_000
+"""xatlas takes a millisecond a face and more: larger meshes are refused instead of waiting for minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def unwrap(positions: NDArray[np.floating], triangles: NDArray[np.integer], reso
     pack.resolution = resolution
     pack.padding = 1
     pack.bilinear = True
-    pack.bruteForce = len(triangles) < 2000
+    pack.bruteForce = len(triangles) < 1000
     atlas.generate(chart_options=charts, pack_options=pack)
     _, corners, uvs = atlas[0]
     return Atlas(

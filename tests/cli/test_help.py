@@ -14,7 +14,7 @@ from squeeze3d.codecs.registry import codecs
 
 from .conftest import RAW, Run, command, run_process
 
-VERBS = ("compress", "decompress", "info", "verify", "codecs")
+VERBS = ("compress", "decompress", "compare", "info", "verify", "codecs")
 HEAVY = {"torch", "open3d", "trimesh", "scipy", "PIL", "rich", "pydantic", "multiprocessing", "asyncio"}
 
 
