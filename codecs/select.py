@@ -249,7 +249,8 @@ class _Selection:
         slope = SLOPE
         budget = self.request.evaluations
         seen: set[int] = set()
-        misses = 0
+        misses = repeats = 0
+        reached = False
         while budget > 0 and size <= ceiling:
             budget -= 1
             capped = cap is not None and size >= cap * 0.98
@@ -292,7 +293,9 @@ class _Selection:
             slope = _slope(result, other or previous, slope)
             if above is not None and max(size, above.size) <= 1.1 * SMALLEST_SIZE:
                 break
-            size = self._next_size(below, above, slope)
+            repeats = repeats + 1 if reached == (result.margin >= 0) else 1
+            reached = result.margin >= 0
+            size = self._next_size(below, above, slope, repeats)
             if above is None:
                 # Misses in a row: the curve is flatter than it looked.
                 misses += 1
@@ -307,11 +310,17 @@ class _Selection:
             return self._try(spec, cap, exact=True) or below
         return below
 
-    def _next_size(self, below: _Result | None, above: _Result | None, slope: float) -> float:
-        """Where the goal, plus half the tolerance, should be met."""
+    def _next_size(self, below: _Result | None, above: _Result | None, slope: float, repeats: int) -> float:
+        """Where the goal, plus half the tolerance, should be met.
+
+        `repeats` counts results in a row on the same side of the goal: a curve that bends lets interpolation creep up
+        from one side, and halving the interval ends that.
+        """
         wanted = self.request.tolerance / 2
         if below is not None and above is not None and math.isfinite(above.margin) and math.isfinite(below.margin):
             part = (wanted - below.margin) / max(above.margin - below.margin, 1e-6)
+            if repeats >= 2:
+                part = 0.5
             low, high = math.log2(below.size), math.log2(above.size)
             return float(2 ** (low + min(max(part, 0.1), 0.9) * (high - low)))
         known = above or below

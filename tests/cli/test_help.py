@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import pytest
 import squeeze3d
 from squeeze3d.codecs.registry import codecs
 
-from .conftest import RAW, Run, command, run_process
+from .conftest import RAW, Run, run_process
 
 VERBS = ("compress", "decompress", "compare", "info", "verify", "codecs")
 HEAVY = {"torch", "open3d", "trimesh", "scipy", "PIL", "rich", "pydantic", "multiprocessing", "asyncio"}
@@ -116,22 +113,3 @@ def test_quick_commands_load_nothing_heavy(sq3d: Run, cube: Path, arguments: lis
     assert run.code == 0
     loaded = set(run.text.rpartition("MODULES")[2].split())
     assert sorted(loaded & HEAVY) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "limit"), [(["--help"], 0.3), (["info", "a.sq3"], 0.5), (["verify", "a.sq3"], 0.5)]
-)
-def test_quick_commands_take_little_processor_time(sq3d: Run, cube: Path, arguments: list[str], limit: float) -> None:
-    assert sq3d("compress", cube, *RAW, "-o", "a.sq3").code == 0
-    times = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            command(*arguments),
-            check=True,
-            capture_output=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < limit
