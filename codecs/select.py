@@ -189,7 +189,7 @@ class _Selection:
         job = Job(
             limit,
             exact,
-            judge=self._judge if judged and exact and self.request.effort > 1 else None,
+            judge=self._judge if judged and self.request.effort > 1 else None,
             memo=self.memos.setdefault(spec.id, {}),
             progress=self.progress,
         )
@@ -244,8 +244,10 @@ class _Selection:
         # A lossy file larger than the files themselves serves nobody.
         ceiling = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
         size = float(FIRST_SIZE if cap is None else min(FIRST_SIZE, cap))
+        # The largest file that misses the goal, the smallest that reaches it, and the best of those that miss.
         below: _Result | None = None
         above: _Result | None = None
+        closest: _Result | None = None
         slope = SLOPE
         budget = self.request.evaluations
         seen: set[int] = set()
@@ -260,7 +262,7 @@ class _Selection:
                 if capped or above is None:
                     size *= 2
                     if capped:
-                        return below
+                        return closest
                     continue
                 break
             if cap is not None and result.size + METADATA_BYTES > cap and not capped:
@@ -285,7 +287,9 @@ class _Selection:
                     break
             else:
                 stuck = below is not None and size > 1.5 * below.size and result.size < 1.05 * below.size
-                if below is None or result.margin > below.margin:
+                if closest is None or result.margin > closest.margin:
+                    closest = result
+                if below is None or result.size > below.size:
                     below = result
                 if capped or stuck:
                     break
@@ -307,8 +311,8 @@ class _Selection:
         if above is not None:
             return above
         if cap is not None and cap <= ceiling and (below is None or below.size < 0.9 * cap):
-            return self._try(spec, cap, exact=True) or below
-        return below
+            return self._try(spec, cap, exact=True) or closest
+        return closest
 
     def _next_size(self, below: _Result | None, above: _Result | None, slope: float, repeats: int) -> float:
         """Where the goal, plus half the tolerance, should be met.

@@ -36,9 +36,8 @@ TEXTURE_SHARES = (0.3, 0.5)
 TEXTURE_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 QUALITIES = (5, 95)
 MAX_FINER = 4
-CLOSE = 1.6
+CLOSE = 1.8
 """Ratio of scores within which rendering decides: the score agrees with it only roughly."""
-MAX_JUDGED = 3
 NEAR = 2.0
 """Ratio of target sizes within which the kind of plan that won is taken to win again."""
 
@@ -86,13 +85,16 @@ class Search:
         return candidate
 
     def _judged(self, found: list[tuple[Candidate, _Plan]]) -> tuple[Candidate, _Plan]:
-        """The best by the judge among those the score finds close; by the score where there is no judge."""
+        """The best by the score; where another kind of plan is close by it, the judge decides between the kinds."""
         found.sort(key=lambda pair: pair[0].score)
-        close = [pair for pair in found if pair[0].score <= CLOSE * found[0][0].score + 1e-6]
+        of_kind: dict[str, tuple[Candidate, _Plan]] = {}
+        for pair in found:
+            if pair[0].score <= CLOSE * found[0][0].score + 1e-6:
+                of_kind.setdefault(pair[1].name, pair)
         judge = self.job.judge
-        if judge is None or len(close) == 1:
-            return close[0]
-        return max(close[:MAX_JUDGED], key=lambda pair: judge(to_mesh(pair[0].model, Limits())))
+        if judge is None or len(of_kind) == 1:
+            return found[0]
+        return max(of_kind.values(), key=lambda pair: judge(to_mesh(pair[0].model, Limits())))
 
     def _plans(self) -> tuple[list[_Plan], bool]:
         """Plans worth filling, and whether these are all: near the target of an earlier request that tried all of
