@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hang_guard import ends
 
 from squeeze3d.assets import Image, LossReport, Material, Mesh, Node, PointCloud, Primitive, Source, Splats, Texture
 from squeeze3d.assets.colour import display_bytes, linear_colours
@@ -196,10 +196,8 @@ def test_double_positions_that_do_not_fit_floats_are_reported() -> None:
 @pytest.mark.parametrize("faces", [False, True])
 def test_huge_counts_are_refused_at_once(kind: str, faces: bool) -> None:
     text = header(XYZ, FACE.replace("2", "1000000000000") if faces else "", kind, 4 if faces else 10**12)
-    start = time.process_time()
-    with pytest.raises(TruncatedError, match="1000000000000 rows"):
+    with ends(), pytest.raises(TruncatedError, match="1000000000000 rows"):
         load(text + bytes(48) if kind != "ascii" else text + SQUARE.encode())
-    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(

