@@ -241,8 +241,9 @@ class _Selection:
     def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
         """Smallest file that reaches the goal; the best one there is if none does."""
         cap = self.request.target_size
-        # A lossy file larger than the files themselves serves nobody.
-        ceiling = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
+        # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
+        whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
+        ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
         size = float(FIRST_SIZE if cap is None else min(FIRST_SIZE, cap))
         # The largest file that misses the goal, the smallest that reaches it, and the best of those that miss.
         below: _Result | None = None

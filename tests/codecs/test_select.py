@@ -118,6 +118,13 @@ def test_lossless_wins_where_it_is_smaller_and_needs_no_proof():
     assert tiny.measurement is None
 
 
+def test_a_named_codec_is_measured_even_where_the_file_is_tiny():
+    tiny = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    result = squeeze3d.encode(tiny, codec="mesh.surface", quality="paper")
+    assert result.codec.id == "mesh.surface"
+    assert result.measurement is not None
+
+
 def test_kinds_without_lossy_codec_reach_every_goal():
     result = squeeze3d.encode(splats(), quality="high")
     assert result.codec.id == "any.raw"
