@@ -1,0 +1,1 @@
+"""Squeeze3D pairs: a frozen encoder, a mapping to a small code and back, and a frozen generator."""

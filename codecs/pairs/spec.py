@@ -1,0 +1,115 @@
+"""`PairSpec`: what a Squeeze3D pair declares about itself, once, for the codec, training and the model commands.
+
+```text
+asset ─► frame ─► E ─► forward mapping ─► code ─► symbols ─► .sq3 ─► code ─► reverse mapping ─► G ─► pose ─► asset
+                  └── encoder_weights     └── mapping weights, code model ──┘                   └── generator_weights
+```
+
+A pair brings two loaders. Everything else (pose, quantisation, bitstream, refinement, checks) is the same for all pairs
+and lives in `squeeze3d.codecs.pairs.codec`. Importing a pair's module must not import torch: loaders do, when called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from squeeze3d.assets.source import Asset
+from squeeze3d.codecs.spec import Fidelity, Kind
+
+if TYPE_CHECKING:
+    import torch
+
+Architecture = Literal["residual-mlp", "deep-mlp", "conv3d"]
+"""Mapping networks of the Squeeze3D paper, appendix A.1; see `squeeze3d.mapping`."""
+
+Files = Mapping[str, Path]
+"""Weight files by the name of their artefact."""
+
+
+class Encoder(Protocol):
+    """A frozen encoder E on one device, in evaluation mode."""
+
+    def prepare(self, asset: Asset) -> Any:
+        """What the network sees of an asset in the pair's frame, as NumPy arrays: sampled points, a grid ...
+
+        Deterministic. Raises InputError for an asset that shows the network nothing.
+        """
+
+    def encode(self, prepared: Any) -> torch.Tensor:
+        """Latent (1, *encoder_shape), float32."""
+
+
+class Generator(Protocol):
+    """A frozen generator G on one device, in evaluation mode."""
+
+    def generate(self, latent: torch.Tensor) -> Asset:
+        """Asset in the generator's frame from a latent (1, *generator_shape).
+
+        Any finite latent gives an asset or raises InputError (an empty surface).
+        """
+
+    def draw(self, count: int, seed: int) -> torch.Tensor:
+        """(count, *generator_shape) latents as the generator's prior draws them. The same seed gives the same latents.
+
+        Raises UnsupportedError where the generator has no prior of its own.
+        """
+
+    def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:
+        """Scalar, differentiable in the latent: how far what it generates is from an asset in the pair's frame.
+
+        Only called where the pair is `refinable`.
+        """
+
+
+@dataclass(frozen=True)
+class PairSpec:
+    """One pair of a frozen encoder and a frozen generator."""
+
+    id: str
+    """Stable name users type, `kind.name`; also the id of its codec."""
+    wire: int
+    """Stable number in files, see `CodecSpec.wire`."""
+    summary: str
+    kind: Kind
+    encoder_shape: tuple[int, ...]
+    """Shape of one encoder latent z_E."""
+    generator_shape: tuple[int, ...]
+    """Shape of one generator latent z_G."""
+    code_size: int
+    """Numbers d in the transmitted code, as the mapping's checkpoint has it."""
+    architecture: Architecture
+    mapping: str
+    """Artefact that holds the mapping network, both halves."""
+    code: str | None
+    """Artefact that holds the code model (quantiser and tables); None: the standard-normal model of that size."""
+    load_encoder: Callable[[Files, str], Encoder]
+    """From weight files and a device name."""
+    load_generator: Callable[[Files, str], Generator]
+    encoder_weights: tuple[str, ...] = ()
+    """Artefacts the encoder reads."""
+    generator_weights: tuple[str, ...] = ()
+    """Artefacts the generator reads."""
+    architecture_options: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the mapping network, such as `skip` of the convolutional one."""
+    half_extent: float = 1.0
+    """Half the longest side of an asset's box in the pair's frame, which is centred at the origin."""
+    refinable: bool = False
+    """Whether `Generator.distance` exists, for refinement of codes at encode time."""
+    fidelity: Fidelity = Fidelity.GENERATIVE
+    license: str = "Apache-2.0"
+    """Strictest licence of all weights."""
+    paper: str | None = None
+
+    @property
+    def decoder_weights(self) -> tuple[str, ...]:
+        """Artefacts a decoder needs, in the order that the fingerprint hashes them."""
+        code = () if self.code is None else (self.code,)
+        return (self.mapping, *code, *self.generator_weights)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """All artefacts."""
+        return (*self.encoder_weights, *self.decoder_weights)

@@ -1,0 +1,1 @@
+"""Training: data sets drawn from generators, mapping networks, code models."""
