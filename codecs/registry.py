@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+
 from squeeze3d.codecs.any_raw import SPEC as ANY_RAW
 from squeeze3d.codecs.mesh_surface import SPEC as MESH_SURFACE
 from squeeze3d.codecs.spec import CodecSpec, Kind
@@ -9,6 +12,11 @@ from squeeze3d.errors import UnsupportedVersionError, UsageError
 
 RESERVED_WIRES: frozenset[int] = frozenset({0})
 """Numbers that never name a codec: 0, and numbers of codecs that were removed."""
+
+PRIVATE_WIRES = range(224, 256)
+"""Numbers for experiments and plugins. Files with them are for whoever has the plugin."""
+
+_waiting = [name.strip() for name in os.environ.get("SQ3D_PLUGINS", "").split(",") if name.strip()]
 
 _BY_ID: dict[str, CodecSpec] = {}
 _BY_WIRE: dict[int, CodecSpec] = {}
@@ -25,13 +33,32 @@ def register(spec: CodecSpec) -> CodecSpec:
     return spec
 
 
+def load_plugins() -> None:
+    """Import the modules that the environment variable SQ3D_PLUGINS names, separated by commas, once.
+
+    A module registers codecs and pairs of its own when imported. Their wire numbers should lie in `PRIVATE_WIRES`.
+
+    Raises UsageError for a module that cannot be imported.
+    """
+    while _waiting:
+        name = _waiting.pop(0)
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UsageError(
+                f"plugin `{name}` cannot be imported: {error}", hint="check SQ3D_PLUGINS and PYTHONPATH"
+            ) from error
+
+
 def codecs(kind: Kind | None = None) -> tuple[CodecSpec, ...]:
     """All codecs, or those that accept a kind of asset, in order of registration."""
+    load_plugins()
     return tuple(spec for spec in _BY_ID.values() if kind is None or kind in spec.kinds)
 
 
 def codec_by_id(name: str) -> CodecSpec:
     """Codec users call `name`; raises UsageError for an unknown one."""
+    load_plugins()
     if name not in _BY_ID:
         raise UsageError(f"there is no codec `{name}`", hint=f"known codecs: {', '.join(_BY_ID)}")
     return _BY_ID[name]
@@ -39,6 +66,7 @@ def codec_by_id(name: str) -> CodecSpec:
 
 def codec_by_wire(wire: int) -> CodecSpec:
     """Codec a file names; raises UnsupportedVersionError for an unknown one."""
+    load_plugins()
     if wire not in _BY_WIRE:
         raise UnsupportedVersionError(
             f"file uses codec number {wire}, which this program does not know",

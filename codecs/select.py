@@ -27,8 +27,9 @@ from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.codecs.registry import codec_by_id, codecs
+from squeeze3d.codecs.size_search import SizeSearch, Trial
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles
-from squeeze3d.errors import TargetSizeError, UnsupportedError, UsageError
+from squeeze3d.errors import InputError, TargetSizeError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from squeeze3d.quality.goal import Goal
@@ -39,9 +40,6 @@ Progress = Callable[[str, float], None]
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
 FIRST_SIZE = 3000
-SMALLEST_SIZE = 200
-SLOPE = 3.0
-"""Decibels a doubling of the size is worth, until the search knows better."""
 MEASURED = "q"
 """Key of the measurements in the metadata chunk. Part of the format."""
 METADATA_BYTES = 24
@@ -127,6 +125,8 @@ class _Selection:
         self.tried: list[Mapping[str, Any]] = []
         self.failures: list[TargetSizeError] = []
         self.memos: dict[str, dict[str, Any]] = {}
+        self.measured: dict[bytes, Measurement] = {}
+        """What files look like: codecs with few operating points make the same file again and again."""
         self._reference: Reference | None = None
 
     def run(self) -> Choice:
@@ -146,6 +146,8 @@ class _Selection:
             if result is None:
                 continue
             self.tried.append(_described(result))
+            if result.job.outlier is not None and request.codec is None:
+                continue
             if best is None or spec.fidelity is Fidelity.LOSSLESS or _better(result, best, request.goal):
                 best = result
         if best is None:
@@ -169,7 +171,7 @@ class _Selection:
             if self.request.options:
                 names = ", ".join(spec.id for spec in codecs(self.kind))
                 raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {names}")
-            return codecs(self.kind)
+            return tuple(spec for spec in codecs(self.kind) if self._is_present(spec))
         spec = codec_by_id(name)
         if self.kind not in spec.kinds:
             takes = ", ".join(sorted(spec.kinds))
@@ -178,6 +180,13 @@ class _Selection:
                 f"codec {name} takes {takes}, not {self.kind}", hint=f"codecs for {self.kind}: {fitting}"
             )
         return (spec,)
+
+    def _is_present(self, spec: CodecSpec) -> bool:
+        """Whether the codec can run here; if not, the report says why."""
+        reason = spec.missing()
+        if reason is not None:
+            self.tried.append({"codec": spec.id, "reason": reason})
+        return reason is None
 
     # One attempt
 
@@ -190,6 +199,7 @@ class _Selection:
             limit,
             exact,
             judge=self._judge if judged and self.request.effort > 1 else None,
+            effort=self.request.effort,
             memo=self.memos.setdefault(spec.id, {}),
             progress=self.progress,
         )
@@ -201,15 +211,23 @@ class _Selection:
             if exact:
                 self.tried.append({"codec": spec.id, "reason": error.message})
             return None
-        bytes_now = len(container.to_bytes())
+        except InputError as error:
+            if self.request.codec is not None or spec.fidelity is not Fidelity.GENERATIVE:
+                raise
+            self.tried.append({"codec": spec.id, "reason": error.message})
+            return None
+        data = container.to_bytes()
+        bytes_now = len(data)
         assert not exact or limit is None or bytes_now <= limit, f"{spec.id} exceeded its target size"
         if not judged:
             return _Result(spec, container, bytes_now, job, None, math.inf)
-        self.progress("measure", 0.95)
-        # What counts is what a decoder makes of the bytes, not what the encoder meant.
-        decoded = spec.decode(Container.from_bytes(container.to_bytes()), Limits())
-        assert not isinstance(decoded, RawFiles)
-        measurement = self.reference.measure(decoded)
+        if data not in self.measured:
+            self.progress("measure", 0.95)
+            # What counts is what a decoder makes of the bytes, not what the encoder meant.
+            decoded = spec.decode(Container.from_bytes(data), Limits())
+            assert not isinstance(decoded, RawFiles)
+            self.measured[data] = self.reference.measure(decoded)
+        measurement = self.measured[data]
         margin = self.request.goal.margin(measurement) if self.request.goal is not None else math.inf
         return _Result(spec, container, bytes_now, job, measurement, margin)
 
@@ -236,102 +254,37 @@ class _Selection:
             return self.request.goal.margin(measured)
         return measured.overall
 
-    # Search
-
     def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
         """Smallest file that reaches the goal; the best one there is if none does."""
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
-        size = float(FIRST_SIZE if cap is None else min(FIRST_SIZE, cap))
-        # The largest file that misses the goal, the smallest that reaches it, and the best of those that miss.
-        below: _Result | None = None
-        above: _Result | None = None
-        closest: _Result | None = None
-        slope = SLOPE
-        budget = self.request.evaluations
-        seen: set[int] = set()
-        misses = repeats = 0
-        reached = False
-        while budget > 0 and size <= ceiling:
-            budget -= 1
-            capped = cap is not None and size >= cap * 0.98
-            result = self._try(spec, cap if capped else round(size), exact=capped)
+        search = SizeSearch(
+            FIRST_SIZE,
+            ceiling=ceiling,
+            limit=cap,
+            tolerance=self.request.tolerance,
+            attempts=self.request.evaluations,
+        )
+        results: list[_Result] = []
+        while (size := search.size) is not None:
+            exact = search.exact
+            result = self._try(spec, size, exact=exact)
             if result is None:
-                # Too small for this codec: as good as a result that misses the goal by far.
-                if capped or above is None:
-                    size *= 2
-                    if capped:
-                        return closest
-                    continue
-                break
-            if cap is not None and result.size + METADATA_BYTES > cap and not capped:
-                size = cap
-                continue
-            if result.size in seen:
-                # The codec's steps are coarser than the one wanted: try the middle of what is left, once.
-                middle = math.sqrt(below.size * above.size) if below is not None and above is not None else 0.0
-                if above is None and below is not None and size < ceiling / 2:
-                    size *= 2
-                    continue
-                if middle == 0 or above is None or above.size < 1.1 * middle or abs(size / middle - 1) < 0.02:
-                    break
-                size = middle
-                continue
-            seen.add(result.size)
-            previous = above if result.margin >= 0 else below
-            if result.margin >= 0:
-                if above is None or result.size < above.size:
-                    above = result
-                if result.margin <= self.request.tolerance:
-                    break
+                search.too_small()
+            elif cap is not None and not exact and result.size + METADATA_BYTES > cap:
+                search.too_large()
             else:
-                stuck = below is not None and size > 1.5 * below.size and result.size < 1.05 * below.size
-                if closest is None or result.margin > closest.margin:
-                    closest = result
-                if below is None or result.size > below.size:
-                    below = result
-                if capped or stuck:
-                    break
-            other = below if result.margin >= 0 else above
-            slope = _slope(result, other or previous, slope)
-            if above is not None and max(size, above.size) <= 1.1 * SMALLEST_SIZE:
-                break
-            repeats = repeats + 1 if reached == (result.margin >= 0) else 1
-            reached = result.margin >= 0
-            size = self._next_size(below, above, slope, repeats)
-            if above is None:
-                # Misses in a row: the curve is flatter than it looked.
-                misses += 1
-                size = max(size, result.size * (1.0 + 0.2 * misses))
-            if above is not None and below is not None and above.size < 1.06 * below.size:
-                break
-            if above is None and budget == 0 and size < 1e7:
-                budget = 1  # A goal not reached yet is worth more than an attempt saved.
-        if above is not None:
-            return above
-        if cap is not None and cap <= ceiling and (below is None or below.size < 0.9 * cap):
-            return self._try(spec, cap, exact=True) or closest
-        return closest
-
-    def _next_size(self, below: _Result | None, above: _Result | None, slope: float, repeats: int) -> float:
-        """Where the goal, plus half the tolerance, should be met.
-
-        `repeats` counts results in a row on the same side of the goal: a curve that bends lets interpolation creep up
-        from one side, and halving the interval ends that.
-        """
-        wanted = self.request.tolerance / 2
-        if below is not None and above is not None and math.isfinite(above.margin) and math.isfinite(below.margin):
-            part = (wanted - below.margin) / max(above.margin - below.margin, 1e-6)
-            if repeats >= 2:
-                part = 0.5
-            low, high = math.log2(below.size), math.log2(above.size)
-            return float(2 ** (low + min(max(part, 0.1), 0.9) * (high - low)))
-        known = above or below
-        assert known is not None
-        octaves = (wanted - known.margin) / slope if math.isfinite(known.margin) else -2.0
-        return float(max(SMALLEST_SIZE, known.size * 2 ** min(max(octaves, -2.5), 2.5)))
+                results.append(result)
+                search.record(Trial(result.size, result.margin))
+        hits = [result for result in results if result.margin >= 0]
+        if hits:
+            return min(hits, key=lambda result: result.size)
+        if cap is not None and cap <= ceiling and (search.miss is None or search.miss.size < 0.9 * cap):
+            last = self._try(spec, cap, exact=True)
+            results += [last] if last is not None else []
+        return max(results, key=lambda result: result.margin, default=None)
 
     def _with_metadata(self, best: _Result) -> bytes:
         """The file, with the measurements if they were asked for and fit."""
@@ -341,16 +294,6 @@ class _Selection:
         data = replace(best.container, chunks=chunks).to_bytes()
         limit = self.request.target_size
         return data if limit is None or len(data) <= limit else best.container.to_bytes()
-
-
-def _slope(one: _Result, other: _Result | None, fallback: float) -> float:
-    """Decibels a doubling from two results; the fallback where they say nothing sensible."""
-    if other is None or not (math.isfinite(one.margin) and math.isfinite(other.margin)):
-        return fallback
-    octaves = math.log2(one.size / other.size)
-    if abs(octaves) < 0.1:
-        return fallback
-    return min(max((one.margin - other.margin) / octaves, 0.7), 8.0)
 
 
 def _better(one: _Result, other: _Result, goal: Goal | None) -> bool:
@@ -366,6 +309,8 @@ def _better(one: _Result, other: _Result, goal: Goal | None) -> bool:
 
 def _described(result: _Result) -> dict[str, Any]:
     entry: dict[str, Any] = {"codec": result.spec.id, "bytes": result.size}
+    if result.job.outlier is not None:
+        entry["reason"] = f"not used: {result.job.outlier}"
     if result.measurement is not None:
         entry["measured"] = result.measurement.to_json()
     return entry

@@ -83,12 +83,17 @@ class Job:
     quarter of it, above or below, will do and should come quickly."""
     judge: Judge | None = None
     """Chooses between results the codec itself cannot rank; None where nobody measures."""
+    effort: int = 5
+    """1 (fast) to 9 (small): how much work the codec may put into each result."""
     memo: dict[str, Any] = field(default_factory=dict)
     """What the codec wants to remember between requests for the same asset and options."""
     losses: LossReport = field(default_factory=LossReport)
     """The codec adds everything it drops."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the codec chose, as plain data with stable keys: faces, texture size ..."""
+    outlier: str | None = None
+    """Set by a codec that was trained: why this asset is unlike what it was trained on. Where the user did not name the
+    codec, the result is then not used."""
     progress: Callable[[str, float], None] = lambda stage, fraction: None
     """Called now and then with the name of the step and the overall fraction done, 0 to 1."""
 
@@ -135,6 +140,8 @@ class CodecSpec:
     """Optional dependencies, as extras of this package."""
     weights: tuple[str, ...] = ()
     """Names of the network weights it needs."""
+    missing: Callable[[], str | None] = lambda: None
+    """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None

@@ -27,6 +27,7 @@ from squeeze3d.bitstream.parameters import unpack_parameters
 from squeeze3d.codecs.registry import codec_by_wire, codecs
 from squeeze3d.codecs.select import DEFAULT_EFFORT, MEASURED, Request, select
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Kind, RawFiles
+from squeeze3d.device import using
 from squeeze3d.errors import FormatError, InputError, UnsupportedError, UsageError, VerifyError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def compress(
     metadata: bool = True,
     format: str | None = None,
     strict: bool = False,
+    device: str = "auto",
 ) -> bytes:
     """Compress an asset to the bytes of a .sq3 file.
 
@@ -115,6 +117,7 @@ def compress(
     metadata : store the measurements in the file, about 20 bytes.
     format : format of `source` if its name does not tell (`glb`, `obj` ...).
     strict : raise instead of dropping anything.
+    device : where networks run: `cpu`, `cuda`, `mps`, or `auto` for the fastest there is. Classical codecs use none.
 
     Raises
     ------
@@ -142,6 +145,7 @@ def compress(
         metadata=metadata,
         format=format,
         strict=strict,
+        device=device,
     ).data
 
 
@@ -156,6 +160,7 @@ def encode(
     metadata: bool = True,
     format: str | None = None,
     strict: bool = False,
+    device: str = "auto",
     progress: Progress = lambda stage, fraction: None,
 ) -> Encoded:
     """Like `compress`, but returns the report as well. `progress` is called with a step name and a fraction."""
@@ -163,7 +168,8 @@ def encode(
     loaded, source_bytes = _load(source, format)
     goal = _goal(quality, loaded, default=codec is None and target_size is None and not options)
     request = Request(target_size, goal, codec, options or {}, effort, metadata)
-    choice = select(loaded, request, progress)
+    with using(device):
+        choice = select(loaded, request, progress)
     losses = LossReport(loaded.losses)
     if choice.spec.fidelity is Fidelity.LOSSLESS:
         # The reader could not hold everything, but the files are kept whole; only faults of the input remain.
@@ -194,28 +200,31 @@ def encode(
     )
 
 
-def decompress(data: bytes, *, max_memory: int | None = None) -> Asset:
+def decompress(data: bytes, *, max_memory: int | None = None, device: str = "auto") -> Asset:
     """Decode the bytes of a .sq3 file to an asset.
 
     Parameters
     ----------
     data : a whole .sq3 file.
     max_memory : largest allocation in bytes a decoder may make; 2 GiB if None.
+    device : where networks run, as in `compress`.
 
     Raises
     ------
     FormatError and its subclasses : the file is damaged, or not a .sq3 file.
     LimitError : decoding would take more than `max_memory`.
+    MissingWeightsError, WrongWeightsError : the file needs network weights that are not on this machine.
     """
-    decoded = decode(data, max_memory=max_memory)
+    decoded = decode(data, max_memory=max_memory, device=device)
     return load_raw(decoded).asset if isinstance(decoded, RawFiles) else decoded
 
 
-def decode(data: bytes, *, max_memory: int | None = None) -> Asset | RawFiles:
+def decode(data: bytes, *, max_memory: int | None = None, device: str = "auto") -> Asset | RawFiles:
     """Like `decompress`, but returns stored files as they are (`RawFiles`) where the codec kept them."""
     container = Container.from_bytes(data)
     limits = Limits() if max_memory is None else Limits(max_memory)
-    return codec_by_wire(container.codec).decode(container, limits)
+    with using(device):
+        return codec_by_wire(container.codec).decode(container, limits)
 
 
 def load_raw(raw: RawFiles) -> Loaded:
@@ -249,7 +258,7 @@ def inspect(data: bytes) -> Info:
     )
 
 
-def verify(data: bytes, *, deep: bool = False, max_memory: int | None = None) -> Info:
+def verify(data: bytes, *, deep: bool = False, max_memory: int | None = None, device: str = "auto") -> Info:
     """Check that a .sq3 file is whole and undamaged; with `deep`, also that it decodes.
 
     Raises FormatError and its subclasses if the container is damaged, VerifyError if it is intact but does not
@@ -258,7 +267,7 @@ def verify(data: bytes, *, deep: bool = False, max_memory: int | None = None) ->
     info = inspect(data)
     if deep:
         try:
-            decompress(data, max_memory=max_memory)
+            decompress(data, max_memory=max_memory, device=device)
         except (FormatError, InputError) as error:
             raise VerifyError(f"the container is intact, but its content does not decode: {error}") from error
     return info

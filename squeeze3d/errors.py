@@ -12,7 +12,9 @@ Sq3Error
 │   ├── ChecksumError           3   the bytes are damaged
 │   └── UnsupportedVersionError 4   written by a newer program, or by an unknown codec
 ├── UnsupportedError            4   valid, but this program cannot do it
-│   └── MissingExtraError       4   an optional dependency is not installed
+│   ├── MissingExtraError       4   an optional dependency is not installed
+│   ├── MissingWeightsError     4   network weights are not on this machine
+│   └── WrongWeightsError       4   a file needs other network weights than those installed
 ├── OutputError                 5   refused to write, or the disk did
 ├── LimitError                  6   more memory or size than allowed
 │   └── TargetSizeError         6   no codec fits the requested number of bytes
@@ -88,6 +90,14 @@ class UnsupportedError(Sq3Error):
 
 class MissingExtraError(UnsupportedError):
     """An optional dependency is missing; the hint carries the exact install line."""
+
+
+class MissingWeightsError(UnsupportedError):
+    """Network weights are missing; the message names licence and source, the hint the command that adds them."""
+
+
+class WrongWeightsError(UnsupportedError):
+    """A file was made with other network weights than those installed."""
 
 
 class OutputError(Sq3Error):

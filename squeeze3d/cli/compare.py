@@ -18,6 +18,7 @@ from squeeze3d.cli.report import Record, Reporter, table
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, check_stdin_has_data, native_output_to_stderr, read_sq3, read_stdin
 from squeeze3d.cli.terminal import printable
+from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def compare(
         ),
     ] = None,
     max_memory: shared.MaxMemory = None,
+    device: shared.Device = AUTO,
     force: shared.Force = False,
     quiet: shared.Quiet = False,
     verbose: shared.Verbose = False,
@@ -75,6 +77,7 @@ def compare(
 ) -> shared.Action:
     """Measure and show what was lost."""
     limit = None if max_memory is None else parse_size(max_memory, "--max-memory")
+    check_device(device)
     targets = {"--image": image, "--html": html}
     paths = {option: Path(name) for option, name in targets.items() if name is not None}
     for option, path in paths.items():
@@ -85,7 +88,7 @@ def compare(
     if original == DASH and other == DASH:
         raise UsageError("standard input (`-`) can be one of the two assets, not both")
     reporter = Reporter("compare", as_json=as_json, quiet=quiet, verbose=verbose)
-    task = _Task(original, other, paths.get("--image"), paths.get("--html"), limit)
+    task = _Task(original, other, paths.get("--image"), paths.get("--html"), limit, device)
     return partial(_run, task, reporter, force=force)
 
 
@@ -96,6 +99,7 @@ class _Task:
     image: Path | None
     html: Path | None
     max_memory: int | None
+    device: str
 
     @property
     def outputs(self) -> list[Path]:
@@ -143,9 +147,9 @@ def _run(task: _Task, reporter: Reporter, *, force: bool) -> int:
 def _work(task: _Task, progress: Progress) -> _Product:
     with native_output_to_stderr():
         progress("read", 0.0)
-        original, faults = _load(task.input, task.max_memory)
+        original, faults = _load(task.input, task)
         progress("decode", 0.05)
-        other, more = _load(task.other, task.max_memory)
+        other, more = _load(task.other, task)
         from squeeze3d.quality.report import compare
 
         files: dict[Path, bytes] = {}
@@ -170,7 +174,7 @@ def _work(task: _Task, progress: Progress) -> _Product:
     return _Product(comparison, files, warnings)
 
 
-def _load(name: str, max_memory: int | None) -> tuple[Side, LossReport]:
+def _load(name: str, task: _Task) -> tuple[Side, LossReport]:
     """An asset from either kind of file, and the faults of that file."""
     from squeeze3d.api import decompress, inspect
     from squeeze3d.assets.formats import read
@@ -182,7 +186,7 @@ def _load(name: str, max_memory: int | None) -> tuple[Side, LossReport]:
     data = read_stdin() if name == DASH else read_sq3(name)
     shown = name if name == DASH else Path(name).name or name
     if is_sq3(data):
-        asset = decompress(data, max_memory=max_memory)
+        asset = decompress(data, max_memory=task.max_memory, device=task.device)
         return Side(shown, asset, len(data), inspect(data).codec.id), LossReport()
     loaded = read(Source(data, DASH) if name == DASH else Path(name))
     size = len(loaded.source.data) + sum(map(len, loaded.source.used.values()))

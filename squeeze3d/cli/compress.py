@@ -20,6 +20,7 @@ from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_stdin, write_stdout
 from squeeze3d.cli.text import conversion, format_decibels, format_ratio, summarise, tell_losses
 from squeeze3d.codecs.select import DEFAULT_EFFORT
+from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import UsageError
 
 HELP = """\
@@ -71,6 +72,7 @@ def compress(
     option: shared.CodecOption = [],  # noqa: B006 (typer copies it)
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping anything.")] = False,
     format: shared.InputFormat = None,
+    device: shared.Device = AUTO,
     force: shared.Force = False,
     jobs: shared.Jobs = "1",
     quiet: shared.Quiet = False,
@@ -87,6 +89,7 @@ def compress(
         quality=quality,
         effort=effort,
         metadata=not no_metadata,
+        device=device,
     )
     destination = Destination(output, stdout, output_dir)
     reporter = Reporter("compress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
@@ -105,6 +108,7 @@ class _Request:
     quality: str | None
     effort: int
     metadata: bool
+    device: str
 
     def check(self) -> None:
         """Raise UsageError for what no input can make right."""
@@ -113,6 +117,7 @@ class _Request:
         from squeeze3d.quality.goal import parse_goal
 
         check_effort(self.effort)
+        check_device(self.device)
         if self.quality is not None:
             parse_goal(self.quality)
 
@@ -193,6 +198,7 @@ def _work(task: _Task, progress: Progress) -> _Product:
             quality=request.quality,
             effort=request.effort,
             metadata=request.metadata,
+            device=request.device,
             progress=progress,
         )
     record: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_sq3, write_stdout
 from squeeze3d.cli.text import conversion, summarise, tell_losses
+from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def decompress(
     output_dir: shared.OutputDir = None,
     to: shared.OutputFormat = None,
     max_memory: shared.MaxMemory = None,
+    device: shared.Device = AUTO,
     force: shared.Force = False,
     jobs: shared.Jobs = "1",
     quiet: shared.Quiet = False,
@@ -54,7 +56,9 @@ def decompress(
     as_json: shared.Json = False,
 ) -> shared.Action:
     """Turn .sq3 files into assets."""
-    request = _Request(shared.parse_format(to), None if max_memory is None else parse_size(max_memory, "--max-memory"))
+    limit = None if max_memory is None else parse_size(max_memory, "--max-memory")
+    check_device(device)
+    request = _Request(shared.parse_format(to), limit, device)
     destination = Destination(output, stdout, output_dir)
     reporter = Reporter("decompress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
     return partial(_run, inputs, request, destination, reporter, force=force, jobs=shared.parse_jobs(jobs))
@@ -65,6 +69,7 @@ class _Request:
     format: str | None
     """Id of the format to write; None follows the file."""
     max_memory: int | None
+    device: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def _with_format(request: _Request, output: str | None) -> _Request:
     if request.format is None:
         if not suffix:
             raise UsageError(f"`{output}` does not say which format to write", hint="add a suffix, or `--to FMT`")
-        return _Request(format_for_suffix(suffix).id, request.max_memory)
+        return replace(request, format=format_for_suffix(suffix).id)
     if any(suffix in each.suffixes and each.id != request.format for each in all_formats()):
         raise UsageError(f"`-o {output}` and `--to {request.format}` contradict each other", hint="drop `--to`")
     return request
@@ -156,7 +161,7 @@ def _work(task: _Task, progress: Progress) -> _Product:
     with native_output_to_stderr():
         progress("decode", 0.0)
         info = inspect(data)
-        decoded = decode(data, max_memory=task.request.max_memory)
+        decoded = decode(data, max_memory=task.request.max_memory, device=task.request.device)
         progress("write", 0.8)
         if isinstance(decoded, RawFiles) and task.request.format in (None, info.source_format):
             written = _written_as_stored(decoded, info.source_format, task)

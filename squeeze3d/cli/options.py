@@ -70,6 +70,10 @@ MaxMemory = Annotated[
         show_default=False,
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where networks run; classical codecs need none."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

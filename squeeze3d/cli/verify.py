@@ -16,6 +16,7 @@ from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import native_output_to_stderr, read_sq3
 from squeeze3d.cli.terminal import printable
+from squeeze3d.device import AUTO, check_device
 
 if TYPE_CHECKING:
     from squeeze3d.api import Info
@@ -32,14 +33,16 @@ def verify(
     inputs: shared.Sq3Files,
     deep: Annotated[bool, typer.Option("--deep", help="Also decode, which takes longer.")] = False,
     max_memory: shared.MaxMemory = None,
+    device: shared.Device = AUTO,
     quiet: shared.Quiet = False,
     verbose: shared.Verbose = False,
     as_json: shared.Json = False,
 ) -> shared.Action:
     """Check .sq3 files for damage."""
     limit = None if max_memory is None else parse_size(max_memory, "--max-memory")
+    check_device(device)
     reporter = Reporter("verify", as_json=as_json, quiet=quiet, verbose=verbose, names=True)
-    return partial(_run, [_Task(name, deep, limit) for name in inputs], reporter)
+    return partial(_run, [_Task(name, deep, limit, device) for name in inputs], reporter)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class _Task:
     input: str
     deep: bool
     max_memory: int | None
+    device: str
 
 
 def _run(tasks: Sequence[_Task], reporter: Reporter) -> int:
@@ -71,4 +75,4 @@ def _work(task: _Task, progress: Progress) -> Info:
 
     data = read_sq3(task.input)
     with native_output_to_stderr():
-        return verify(data, deep=task.deep, max_memory=task.max_memory)
+        return verify(data, deep=task.deep, max_memory=task.max_memory, device=task.device)
