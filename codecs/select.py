@@ -40,6 +40,8 @@ Progress = Callable[[str, float], None]
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
 FIRST_SIZE = 3000
+OUTLIER_MARGIN = 1.0
+"""Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
 """Key of the measurements in the metadata chunk. Part of the format."""
 METADATA_BYTES = 24
@@ -146,7 +148,7 @@ class _Selection:
             if result is None:
                 continue
             self.tried.append(_described(result))
-            if result.job.outlier is not None and request.codec is None:
+            if self._distrusts(result):
                 continue
             if best is None or spec.fidelity is Fidelity.LOSSLESS or _better(result, best, request.goal):
                 best = result
@@ -180,6 +182,15 @@ class _Selection:
                 f"codec {name} takes {takes}, not {self.kind}", hint=f"codecs for {self.kind}: {fitting}"
             )
         return (spec,)
+
+    def _distrusts(self, result: _Result) -> bool:
+        """Whether an asset is too unlike a codec's training for what was measured to speak for it.
+
+        Views see only so much; what lies between them is safe to assume for assets the networks know.
+        """
+        if result.job.outlier is None or self.request.codec is not None:
+            return False
+        return self.request.goal is None or result.margin < OUTLIER_MARGIN
 
     def _is_present(self, spec: CodecSpec) -> bool:
         """Whether the codec can run here; if not, the report says why."""
@@ -310,7 +321,7 @@ def _better(one: _Result, other: _Result, goal: Goal | None) -> bool:
 def _described(result: _Result) -> dict[str, Any]:
     entry: dict[str, Any] = {"codec": result.spec.id, "bytes": result.size}
     if result.job.outlier is not None:
-        entry["reason"] = f"not used: {result.job.outlier}"
+        entry["reason"] = f"unlike the training data: {result.job.outlier}"
     if result.measurement is not None:
         entry["measured"] = result.measurement.to_json()
     return entry

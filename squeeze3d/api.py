@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.field import RadianceField
-from squeeze3d.assets.formats import read, write_files
+from squeeze3d.assets.formats import default_format, read, write_files
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.points import PointCloud
@@ -302,8 +302,6 @@ def _load(source: str | Path | bytes | Source | Asset, format: str | None) -> tu
         return _load(bytes(source), format)
     if not isinstance(source, Mesh | PointCloud | RadianceField | Splats):
         raise UsageError(f"cannot compress a {type(source).__name__}", hint="give a path, bytes or an asset")
-    kind = Kind.of(source)
-    suffix = {Kind.MESH: "glb", Kind.POINTS: "ply", Kind.SPLATS: "ply", Kind.FIELD: "npz"}[kind]
     # Writing and reading back applies the same checks as for files and gives lossless codecs bytes to keep.
-    (name, content), *side = write_files(source, f"asset.{suffix}").items()
+    (name, content), *side = write_files(source, f"asset.{default_format(source)}").items()
     return read(Source(content, name, extra=dict(side))), 0

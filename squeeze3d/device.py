@@ -12,7 +12,7 @@ the first network runs: a classical codec never pays for importing torch. Other 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 from squeeze3d.errors import UnsupportedError, UsageError
@@ -34,7 +34,10 @@ def resolve(name: str) -> str:
         return name
     import torch
 
-    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    present: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if name == AUTO:
         return next((device for device, is_there in present.items() if is_there()), "cpu")
     if not present[name]():

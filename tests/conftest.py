@@ -1,1 +1,37 @@
 """Shared set-up. Its place makes `import sample_assets` work in every test folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with trained weights of the toy pair; about 30 s, once for all workers of a run."""
+    from filelock import FileLock
+    from toy_weights import train_toy
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    done = shared / "toy-weights"
+    with FileLock(shared / "toy-weights.lock"):
+        if not done.exists():
+            work = shared / "toy-training"
+            shutil.rmtree(work, ignore_errors=True)
+            train_toy(work).rename(done)
+    return done
+
+
+@pytest.fixture
+def toy(toy_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy pair, ready to run in this process and in those it starts; returns the weights directory."""
+    import toy_pair
+
+    monkeypatch.setenv("SQ3D_WEIGHTS", str(toy_weights))
+    monkeypatch.setenv("SQ3D_PLUGINS", "toy_pair")
+    folder = str(Path(toy_pair.__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", folder)
+    return toy_weights

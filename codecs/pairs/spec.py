@@ -60,11 +60,11 @@ class Generator(Protocol):
     def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:
         """Scalar, differentiable in the latent: how far what it generates is from an asset in the pair's frame.
 
-        Only called where the pair is `refinable`.
+        Only called where the pair declares `refine_steps`.
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairSpec:
     """One pair of a frozen encoder and a frozen generator."""
 
@@ -96,8 +96,9 @@ class PairSpec:
     """Further arguments of the mapping network, such as `skip` of the convolutional one."""
     half_extent: float = 1.0
     """Half the longest side of an asset's box in the pair's frame, which is centred at the origin."""
-    refinable: bool = False
-    """Whether `Generator.distance` exists, for refinement of codes at encode time."""
+    refine_steps: int = 0
+    """Gradient steps on the code at effort 5 (see `squeeze3d.codecs.pairs.refine`); 0 where `Generator.distance` does
+    not exist."""
     fidelity: Fidelity = Fidelity.GENERATIVE
     license: str = "Apache-2.0"
     """Strictest licence of all weights."""

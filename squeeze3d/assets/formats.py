@@ -65,6 +65,11 @@ _FORMATS = (
 )
 
 
+def default_format(asset: Asset) -> str:
+    """Id of the format an asset is written in where nobody asks for another: one file that holds everything."""
+    return {Mesh: "glb", PointCloud: "ply", Splats: "ply", RadianceField: "npz"}[type(asset)]
+
+
 def all_formats() -> tuple[Format, ...]:
     """All formats, in the order help pages show them."""
     return _FORMATS

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from squeeze3d._version import __version__
-from squeeze3d.cli import codecs, compare, compress, decompress, info, options, verify
+from squeeze3d.cli import codecs, compare, compress, decompress, info, interpolate, models, options, train, verify
 from squeeze3d.cli.streams import write_stdout
 
 HELP = """\
@@ -19,7 +19,9 @@ Compress 3D assets to a few kilobytes and bring them back: meshes, point clouds,
 Exit codes: 0 ok, 1 internal error, 2 usage, 3 bad input, 4 unsupported,
 5 output refused, 6 limit exceeded, 7 verification failed, 130 interrupted.
 
-Environment: NO_COLOR turns colours off, SQ3D_DEBUG=1 shows where an error came from.
+Environment: NO_COLOR turns colours off, SQ3D_DEBUG=1 shows where an error came from,
+SQ3D_WEIGHTS names the folder of network weights, SQ3D_PLUGINS modules to import that
+bring codecs of their own.
 """
 
 # Plain help and our own error lines: rich would cost more time than `--help` may take.
@@ -58,7 +60,11 @@ for _verb, _help, _class in (
     (decompress.decompress, decompress.HELP, options.DecompressCommand),
     (compare.compare, compare.HELP, options.PlainCommand),
     (info.info, info.HELP, options.PlainCommand),
+    (interpolate.interpolate, interpolate.HELP, options.PlainCommand),
     (verify.verify, verify.HELP, options.PlainCommand),
     (codecs.codecs, codecs.HELP, options.PlainCommand),
 ):
     app.command(cls=_class, help=_help, short_help=_verb.__doc__)(_verb)
+
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")

@@ -14,12 +14,13 @@ from squeeze3d.cli import options as shared
 from squeeze3d.cli.batch import run_batch
 from squeeze3d.cli.jobs import Progress
 from squeeze3d.cli.naming import Destination
+from squeeze3d.cli.numbers import parse_whole
 from squeeze3d.cli.outputs import Outputs
 from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_stdin, write_stdout
 from squeeze3d.cli.text import conversion, format_decibels, format_ratio, summarise, tell_losses
-from squeeze3d.codecs.select import DEFAULT_EFFORT
+from squeeze3d.codecs.select import DEFAULT_EFFORT, EFFORTS
 from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import UsageError
 
@@ -62,9 +63,9 @@ def compress(
         ),
     ] = None,
     effort: Annotated[
-        int,
+        str,
         typer.Option("--effort", metavar="1..9", help="How long to search: 1 is fast, 9 finds smaller files."),
-    ] = DEFAULT_EFFORT,
+    ] = str(DEFAULT_EFFORT),
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Do not store the measured quality in the file (about 20 bytes).")
     ] = False,
@@ -87,7 +88,7 @@ def compress(
         format=shared.parse_format(format),
         strict=strict,
         quality=quality,
-        effort=effort,
+        effort=parse_whole(effort, "--effort", *EFFORTS),
         metadata=not no_metadata,
         device=device,
     )
@@ -113,10 +114,8 @@ class _Request:
     def check(self) -> None:
         """Raise UsageError for what no input can make right."""
         from squeeze3d.codecs.registry import codec_by_id, codecs
-        from squeeze3d.codecs.select import check_effort
         from squeeze3d.quality.goal import parse_goal
 
-        check_effort(self.effort)
         check_device(self.device)
         if self.quality is not None:
             parse_goal(self.quality)
@@ -235,8 +234,8 @@ def _tell(reporter: Reporter, record: Record) -> None:
 def _tried(entry: Mapping[str, Any]) -> str:
     from squeeze3d.bitstream.limits import format_bytes
 
-    result = format_bytes(entry["bytes"]) if "bytes" in entry else entry.get("reason", "")
-    return f"{entry['codec']}: {result}"
+    parts = [format_bytes(entry["bytes"])] if "bytes" in entry else []
+    return f"{entry['codec']}: {', '.join([*parts, *([entry['reason']] if 'reason' in entry else [])])}"
 
 
 def _sq3_name(name: str) -> str:

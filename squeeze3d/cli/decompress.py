@@ -206,7 +206,7 @@ def _written_as_stored(raw: RawFiles, source_format: str, task: _Task) -> _Writt
 
 def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Written:
     from squeeze3d.api import load_raw
-    from squeeze3d.assets.formats import format_for_suffix
+    from squeeze3d.assets.formats import default_format, format_for_suffix
     from squeeze3d.assets.loss import LossReport
     from squeeze3d.codecs.spec import Kind, RawFiles
 
@@ -219,7 +219,7 @@ def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Wri
     else:
         asset = decoded
     kind = Kind.of(asset)
-    fallback = {Kind.MESH: "glb", Kind.POINTS: "ply", Kind.SPLATS: "ply", Kind.FIELD: "npz"}[kind]
+    fallback = default_format(asset)
 
     wanted = task.request.format
     if wanted is None:

@@ -67,7 +67,7 @@ class Destination:
         outputs = [self._folder_for(name) / name_of(Path(name).name or "asset") for name in inputs]
         _refuse_shared(inputs, outputs)
         if self.folder is not None:
-            _make_folder(Path(self.folder))
+            make_folder(Path(self.folder))
         return list(outputs)
 
     def _folder_for(self, name: str) -> Path:
@@ -89,10 +89,11 @@ def _refuse_shared(inputs: Sequence[str], outputs: Sequence[Path]) -> None:
         owners[key] = name
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Create a folder for outputs, with its parents, if it is missing; raises OutputError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise OutputError(f"`{folder}` is not a folder", hint="give `--output-dir` a folder") from None
+        raise OutputError(f"`{folder}` is not a folder", hint="name a folder, or a new one") from None
     except OSError as error:
         raise OutputError(f"cannot create folder `{folder}`: {(error.strerror or str(error)).lower()}") from None

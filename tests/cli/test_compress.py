@@ -36,6 +36,30 @@ def test_same_bytes_as_the_python_api(sq3d: Run, cube: Path) -> None:
     assert cube.with_suffix(".sq3").read_bytes() == squeeze3d.compress(cube, codec="any.raw", options={"level": 3})
 
 
+def test_effort_quality_and_device_reach_the_encoder(sq3d: Run, cube: Path) -> None:
+    target = ("--effort", "1", "--quality", "30dB", "--device", "cpu", "--no-metadata")
+    assert sq3d("compress", cube, "-o", "a.sq3", *target).code == 0
+    data = squeeze3d.compress(cube, effort=1, quality=30, device="cpu", metadata=False)
+    assert Path("a.sq3").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--effort", "10"), "`--effort 10` is not a whole number from 1 to 9"),
+        (("--effort", "much"), "`--effort much` is not a whole number"),
+        (("--device", "tpu"), "there is no device `tpu`"),
+        (("--quality", "fine"), "`fine` is no quality level"),
+    ],
+)
+def test_values_that_make_no_sense_are_usage_errors(
+    sq3d: Run, cube: Path, arguments: tuple[str, str], message: str
+) -> None:
+    run = sq3d("compress", cube, *arguments)
+    assert run.code == 2
+    assert message in run.err
+
+
 def test_stdin_goes_to_stdout(sq3d: Run, cube: Path) -> None:
     run = sq3d("compress", "-", *RAW, stdin=cube.read_bytes())
     assert run.code == 0

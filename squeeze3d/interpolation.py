@@ -1,0 +1,83 @@
+"""Blend two .sq3 files by blending their codes (Squeeze3D paper, figure 8).
+
+```text
+a.sq3 ─► symbols ─► code ─┐
+                          ├─► (1 - t) a + t b ─► F_D ─► G ─► asset, at poses in between
+b.sq3 ─► symbols ─► code ─┘
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze3d.assets.source import Asset
+from squeeze3d.bitstream.container import Container
+from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.pairs.codec import read_symbols
+from squeeze3d.codecs.pairs.frame import place
+from squeeze3d.codecs.pairs.networks import code_model, networks
+from squeeze3d.codecs.pairs.registry import pairs
+from squeeze3d.codecs.registry import codec_by_wire
+from squeeze3d.device import using
+from squeeze3d.errors import UnsupportedError, UsageError
+from squeeze3d.mapping.code_model import standardised
+
+if TYPE_CHECKING:
+    from squeeze3d.codecs.pairs.spec import PairSpec
+
+
+def interpolate(first: bytes, second: bytes, count: int, *, device: str = "auto") -> Iterator[Asset]:
+    """Yield `count` assets from one .sq3 file to another, both ends included, decoded one at a time.
+
+    Codes, centres and logarithms of scales are blended linearly. Both files must be of one pair and its weights.
+
+    Raises UsageError for a count below 2, UnsupportedError for files that are not of one pair, and what `decompress`
+    raises.
+    """
+    if count < 2:
+        raise UsageError(f"{count} assets leave no room for both ends", hint="ask for at least 2")
+    ends = [Container.from_bytes(data) for data in (first, second)]
+    pair = _common_pair(ends)
+    return _blend(pair, ends, count, device)
+
+
+def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> Iterator[Asset]:
+    with using(device):
+        model = code_model(pair)
+        codes = [model.dequantise(symbols, rate) for rate, symbols in (read_symbols(pair, end) for end in ends)]
+        if model.standardise:
+            # The decoder ignores shift and scale of a code: blend what it sees.
+            codes = [standardised(code.astype(np.float64)) for code in codes]
+    a, b = (end.pose for end in ends)
+    assert a is not None
+    assert b is not None
+    for t in np.linspace(0, 1, count):
+        with using(device):
+            asset = networks(pair).generate(((1 - t) * codes[0] + t * codes[1]).astype(np.float32))
+        yield place(asset, pair.half_extent, _between(a, b, float(t)))
+
+
+def _common_pair(ends: list[Container]) -> PairSpec:
+    wires = [end.codec for end in ends]
+    names = [codec_by_wire(wire).id for wire in wires]
+    by_wire = {pair.wire: pair for pair in pairs()}
+    if names[0] != names[1]:
+        raise UnsupportedError(
+            f"files of {names[0]} and {names[1]} have no code in common", hint="give two files of the same neural codec"
+        )
+    if wires[0] not in by_wire:
+        raise UnsupportedError(
+            f"{names[0]} has no code to interpolate", hint="only files of neural codecs can; see `sq3d codecs`"
+        )
+    return by_wire[wires[0]]
+
+
+def _between(a: Pose, b: Pose, t: float) -> Pose:
+    scale = float(np.exp((1 - t) * np.log(a.scale) + t * np.log(b.scale)))
+    centre = (1 - t) * a.centre + t * b.centre
+    half = np.full(3, scale / 2)
+    return Pose.from_bounds(np.stack([centre - half, centre + half]))
