@@ -51,7 +51,7 @@ def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> It
         codes = [model.dequantise(symbols, rate) for rate, symbols in (read_symbols(pair, end) for end in ends)]
         if model.standardise:
             # The decoder ignores shift and scale of a code: blend what it sees.
-            codes = [standardised(code.astype(np.float64)) for code in codes]
+            codes = [standardised(code.astype(np.float64)).astype(np.float32) for code in codes]
     a, b = (end.pose for end in ends)
     assert a is not None
     assert b is not None

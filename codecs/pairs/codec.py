@@ -186,6 +186,7 @@ def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
     from squeeze3d.codecs.pairs.networks import code_model, networks
 
     rate, symbols = read_symbols(pair, container)
+    assert container.pose is not None
     generated = networks(pair).generate(code_model(pair).dequantise(symbols, rate))
     return place(generated, pair.half_extent, container.pose)
 

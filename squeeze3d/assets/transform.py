@@ -14,7 +14,7 @@ from squeeze3d.assets.mesh import Mesh, Node
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.splats import Splats
 
-A = TypeVar("A", Mesh, PointCloud, RadianceField, Splats)
+A = TypeVar("A", bound=Mesh | PointCloud | RadianceField | Splats)
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -32,12 +32,12 @@ def scale_and_shift(asset: A, scale: float, shift: NDArray[np.float64]) -> A:
 
     if isinstance(asset, Mesh):
         if not asset.nodes:
-            moved = tuple(dataclasses.replace(p, positions=move(p.positions)) for p in asset.primitives)
-            return dataclasses.replace(asset, primitives=moved)
+            primitives = (dataclasses.replace(p, positions=move(p.positions)) for p in asset.primitives)
+            return dataclasses.replace(asset, primitives=tuple(primitives))
         matrix = np.diag([scale, scale, scale, 1.0])
         matrix[:3, 3] = shift
-        nodes = (dataclasses.replace(node, parent=node.parent + 1) for node in asset.nodes)
-        return dataclasses.replace(asset, nodes=(Node(matrix=matrix), *nodes))
+        below = [dataclasses.replace(node, parent=node.parent + 1) for node in asset.nodes]
+        return dataclasses.replace(asset, nodes=(Node(matrix=matrix), *below))
     if isinstance(asset, RadianceField):
         return dataclasses.replace(asset, bbox_min=move(asset.bbox_min), bbox_max=move(asset.bbox_max))
     if isinstance(asset, Splats):

@@ -9,7 +9,7 @@ import numpy as np
 
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset
-from squeeze3d.render import measuring_rig, render
+from squeeze3d.render import Channel, measuring_rig, render
 
 RESOLUTION = 256
 PER_ROW = 8
@@ -19,7 +19,7 @@ def draw_strip(assets: Sequence[Asset]) -> bytes:
     """Pictures of assets of one kind, up to eight in a row, each framed by its own box."""
     from PIL import Image
 
-    channel = "shaded" if isinstance(assets[0], Mesh) else "albedo"
+    channel: Channel = "shaded" if isinstance(assets[0], Mesh) else "albedo"
     rows = -(-len(assets) // PER_ROW)
     strip = np.ones((rows * RESOLUTION, min(PER_ROW, len(assets)) * RESOLUTION, 3))
     for index, asset in enumerate(assets):
