@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from squeeze3d.assets.digest import digest
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
@@ -127,8 +128,9 @@ class _Selection:
         self.tried: list[Mapping[str, Any]] = []
         self.failures: list[TargetSizeError] = []
         self.memos: dict[str, dict[str, Any]] = {}
-        self.measured: dict[bytes, Measurement] = {}
-        """What files look like: codecs with few operating points make the same file again and again."""
+        self.measurements: dict[bytes, Measurement] = {}
+        """By content of what was decoded: a codec's favourite was judged before, and codecs with few operating points
+        make the same file again and again."""
         self._reference: Reference | None = None
 
     def run(self) -> Choice:
@@ -232,13 +234,11 @@ class _Selection:
         assert not exact or limit is None or bytes_now <= limit, f"{spec.id} exceeded its target size"
         if not judged:
             return _Result(spec, container, bytes_now, job, None, math.inf)
-        if data not in self.measured:
-            self.progress("measure", 0.95)
-            # What counts is what a decoder makes of the bytes, not what the encoder meant.
-            decoded = spec.decode(Container.from_bytes(data), Limits())
-            assert not isinstance(decoded, RawFiles)
-            self.measured[data] = self.reference.measure(decoded)
-        measurement = self.measured[data]
+        self.progress("measure", 0.95)
+        # What counts is what a decoder makes of the bytes, not what the encoder meant.
+        decoded = spec.decode(Container.from_bytes(data), Limits())
+        assert not isinstance(decoded, RawFiles)
+        measurement = self._measured(decoded)
         margin = self.request.goal.margin(measurement) if self.request.goal is not None else math.inf
         return _Result(spec, container, bytes_now, job, measurement, margin)
 
@@ -259,8 +259,14 @@ class _Selection:
     def _stores_metadata(self, spec: CodecSpec) -> bool:
         return self.request.metadata and self._measures(spec)
 
+    def _measured(self, decoded: Asset) -> Measurement:
+        content = digest(decoded)
+        if content not in self.measurements:
+            self.measurements[content] = self.reference.measure(decoded)
+        return self.measurements[content]
+
     def _judge(self, decoded: Asset) -> float:
-        measured = self.reference.measure(decoded)
+        measured = self._measured(decoded)
         if self.request.goal is not None:
             return self.request.goal.margin(measured)
         return measured.overall
