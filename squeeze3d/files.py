@@ -5,7 +5,8 @@ data ─► .name.1a2b3c4d.tmp in the same folder ─► fsync ─► rename (or
 ```
 
 The temporary file sits in the target's folder because a rename is only atomic within one file system. It is
-removed on every error and on Ctrl-C.
+removed on every error and on Ctrl-C. `atomic_write` takes bytes; `atomic_path` is for large files, and for libraries
+that want a path.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from squeeze3d.errors import OutputError
@@ -49,7 +50,7 @@ def atomic_write_many(files: Mapping[Path, bytes], *, overwrite: bool = False) -
                 # /dev/null, a pipe or a terminal: replacing it with a file would break the system.
                 _write_special(target, data)
                 continue
-            temporary = target.with_name(f".{_clipped(target.name)}.{secrets.token_hex(4)}.tmp")
+            temporary = _temporary(target)
             temporaries.append((temporary, target))
             _write_synced(temporary, data, target)
         for temporary, target in temporaries:
@@ -68,6 +69,51 @@ def atomic_write_many(files: Mapping[Path, bytes], *, overwrite: bool = False) -
         raise
 
 
+@contextlib.contextmanager
+def atomic_path(path: str | Path, *, overwrite: bool = False, hint: str = "") -> Iterator[Path]:
+    """Give a path to write to; what the block leaves there takes the place of `path` when it ends well.
+
+    On an error, or on Ctrl-C, it vanishes and the target is as before. An OSError of the block is taken for one of
+    writing.
+
+    Parameters
+    ----------
+    hint : what to do where the system refuses.
+
+    Raises
+    ------
+    OutputError : the file exists and `overwrite` is false, or the system refuses.
+    """
+    target = _through_link(Path(path))
+    check_writable([target], overwrite=overwrite)
+    special = _is_special(target)
+    temporary = target if special else _temporary(target)
+    try:
+        try:
+            yield temporary
+            if special:
+                return
+            _sync(temporary)
+        except OSError as error:
+            raise _refused(target, error, hint) from None
+        _place(temporary, target, overwrite, hint)
+        _sync_folder(target.parent)
+    finally:
+        if not special:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder for results, with its parents; raises OutputError where that is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"`{folder}` is not a folder", hint="give the name of a folder") from None
+    except OSError as error:
+        raise OutputError(f"cannot create folder `{folder}`: {(error.strerror or str(error)).lower()}") from None
+
+
 def check_writable(files: Mapping[Path, bytes] | list[Path], *, overwrite: bool) -> None:
     """Raise OutputError if a target is a folder, or exists and may not be replaced."""
     for path in files:
@@ -81,10 +127,14 @@ def _exists(path: Path) -> OutputError:
     return OutputError(f"`{path}` exists", hint="allow overwriting (`--force`), or choose another name")
 
 
-def _refused(path: Path, error: OSError) -> OutputError:
-    if isinstance(error, FileNotFoundError):
+def _refused(path: Path, error: OSError, hint: str = "") -> OutputError:
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():
         return OutputError(f"cannot write `{path}`: no such folder `{path.parent}`", hint="create the folder first")
-    return OutputError(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}")
+    return OutputError(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}", hint=hint)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{_clipped(target.name)}.{secrets.token_hex(4)}.tmp")
 
 
 def _clipped(name: str) -> str:
@@ -124,7 +174,13 @@ def _write_synced(temporary: Path, data: bytes, target: Path) -> None:
         raise _refused(target, error) from None
 
 
-def _place(temporary: Path, target: Path, overwrite: bool) -> None:
+def _sync(path: Path) -> None:
+    # Files that cannot be opened for writing are hard links to what somebody else has written.
+    with contextlib.suppress(PermissionError), path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _place(temporary: Path, target: Path, overwrite: bool, hint: str = "") -> None:
     try:
         if overwrite:
             os.replace(temporary, target)
@@ -142,7 +198,7 @@ def _place(temporary: Path, target: Path, overwrite: bool) -> None:
             return
         os.unlink(temporary)
     except OSError as error:
-        raise _refused(target, error) from None
+        raise _refused(target, error, hint) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -60,7 +60,8 @@ class Generator(Protocol):
     def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:
         """Scalar, differentiable in the latent: how far what it generates is from an asset in the pair's frame.
 
-        Only called where the pair declares `refine_steps`.
+        Compares coordinates as they are, so that `generate(z)` as it comes, before `to_frame`, has distance 0 (or next
+        to it) from z. Only called where the pair declares `refine_steps`.
         """
 
 
@@ -99,10 +100,22 @@ class PairSpec:
     refine_steps: int = 0
     """Gradient steps on the code at effort 5 (see `squeeze3d.codecs.pairs.refine`); 0 where `Generator.distance` does
     not exist."""
+    planes_half_extent: float | None = None
+    """Set where a generator latent is three feature planes (3, C, H, W) that are looked up by position: half the side
+    of the cube, around the origin of the generator's frame, that they span. Axes as in
+    `squeeze3d.mapping.triplanes.PLANES`."""
     fidelity: Fidelity = Fidelity.GENERATIVE
     license: str = "Apache-2.0"
     """Strictest licence of all weights."""
     paper: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for planes that are none."""
+        if self.planes_half_extent is not None:
+            if not 0 < self.planes_half_extent < float("inf"):
+                raise ValueError(f"{self.id}: the half extent of planes is positive, not {self.planes_half_extent}")
+            if len(self.generator_shape) != 4 or self.generator_shape[0] != 3:
+                raise ValueError(f"{self.id}: planes have the shape (3, C, H, W), not {self.generator_shape}")
 
     @property
     def decoder_weights(self) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ def _dispatch(arguments: list[str]) -> int:
     # typer's own copy of click is private; its base error is reached through a public class.
     parse_error: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     if arguments[:1] == ["help"]:
-        arguments = [*arguments[1:2], "--help"]
+        # `help train mapping` is about a verb of a verb. Options say nothing about which.
+        arguments = [*(word for word in arguments[1:] if not word.startswith("-")), "--help"]
     try:
         outcome = get_command(app).main(args=arguments, prog_name="sq3d", standalone_mode=False)
     except typer.Abort:

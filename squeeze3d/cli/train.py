@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from squeeze3d.cli import options as shared
+from squeeze3d.cli.numbers import parse_real, parse_whole
 from squeeze3d.cli.progress import Bar
 from squeeze3d.cli.report import Record, Reporter, table
 from squeeze3d.cli.streams import native_output_to_stderr, write_stdout
@@ -132,7 +132,11 @@ def dataset(
 ) -> shared.Action:
     """Draw a data set of latent pairs."""
     reporter = Reporter("train dataset", as_json=as_json, quiet=quiet, verbose=verbose)
-    numbers = _whole(count, "--count", 2), _whole(seed, "--seed", 0), _whole(shard_size, "--shard-size", 1)
+    numbers = (
+        parse_whole(count, "--count", 2),
+        parse_whole(seed, "--seed", 0),
+        parse_whole(shard_size, "--shard-size", 1),
+    )
     return partial(_run_dataset, reporter, pair, Path(output), *numbers, half=half, device=device)
 
 
@@ -165,6 +169,19 @@ def mapping(
     standardise_targets: Annotated[
         bool, typer.Option("--standardise-targets", help="Learn latents standardised per channel.")
     ] = False,
+    spatial_weights: Annotated[
+        str | None,
+        _number("--spatial-weights", "B", "Weight of triplane cells without surface, relative to 1; above 0."),
+    ] = None,
+    render_weight: Annotated[
+        str | None, _number("--render-weight", "X", "Weight of a loss on what the frozen generator makes.")
+    ] = None,
+    render_every: Annotated[
+        str | None, _number("--render-every", "N", "Steps between such losses. [default: 1]")
+    ] = None,
+    render_samples: Annotated[
+        str | None, _number("--render-samples", "N", "Samples of a batch that they look at. [default: 2]")
+    ] = None,
     seed: Seed = "0",
     device: Device = "auto",
     devices: Annotated[
@@ -210,32 +227,39 @@ def mapping(
         raise UsageError("`--resume` and `--force` exclude each other", hint="give one of them")
     if quantised is not None and no_code:
         raise UsageError("`--quantised` needs a code model", hint="leave out `--no-code`")
+    for option, text in (("--render-every", render_every), ("--render-samples", render_samples)):
+        if text is not None and render_weight is None:
+            raise UsageError(f"`{option}` needs a rendering loss", hint="add `--render-weight`")
     changes: dict[str, Any] = {}
     for name, text, parse in (
-        ("epochs", epochs, partial(_whole, low=1)),
-        ("batch_size", batch_size, partial(_whole, low=1)),
-        ("lr", lr, _real),
-        ("adamw_lr", adamw_lr, _real),
-        ("final_lr", final_lr, _real),
-        ("dropout", dropout, _real),
+        ("epochs", epochs, partial(parse_whole, low=1)),
+        ("batch_size", batch_size, partial(parse_whole, low=1)),
+        ("lr", lr, parse_real),
+        ("adamw_lr", adamw_lr, parse_real),
+        ("final_lr", final_lr, parse_real),
+        ("dropout", dropout, parse_real),
         ("gram", gram, _verbatim),
-        ("gram_weight", gram_weight, _real),
+        ("gram_weight", gram_weight, parse_real),
         ("precision", precision, _verbatim),
+        ("spatial_weights", spatial_weights, parse_real),
+        ("render_weight", render_weight, parse_real),
+        ("render_every", render_every, partial(parse_whole, low=1)),
+        ("render_samples", render_samples, partial(parse_whole, low=1)),
     ):
         if text is not None:
             changes[name] = parse(text, f"--{name.replace('_', '-')}")
     if standardise_targets:
         changes["standardise_targets"] = True
     in_seconds = save_every.endswith("s")
-    saving = _whole(save_every.removesuffix("s"), "--save-every", 1)
+    saving = parse_whole(save_every.removesuffix("s"), "--save-every", 1)
     running = {
-        "steps": None if steps is None else _whole(steps, "--steps", 1),
-        "seed": _whole(seed, "--seed", 0),
+        "steps": None if steps is None else parse_whole(steps, "--steps", 1),
+        "seed": parse_whole(seed, "--seed", 0),
         "device": device,
-        "devices": _whole(devices, "--devices", 1),
-        "nodes": _whole(nodes, "--nodes", 1),
-        "log_every": _whole(log_every, "--log-every", 1),
-        "validate_every": _whole(validate_every, "--validate-every", 1),
+        "devices": parse_whole(devices, "--devices", 1),
+        "nodes": parse_whole(nodes, "--nodes", 1),
+        "log_every": parse_whole(log_every, "--log-every", 1),
+        "validate_every": parse_whole(validate_every, "--validate-every", 1),
         **({"save_seconds": float(saving), "save_every": 1 << 62} if in_seconds else {"save_every": saving}),
     }
     request = _MappingRequest(
@@ -247,8 +271,8 @@ def mapping(
         running=running,
         rates=_rates(rates),
         code=not no_code,
-        quantised=None if quantised is None else _whole(quantised, "--quantised", 1),
-        quantised_rate=_real(quantised_rate, "--quantised-rate"),
+        quantised=None if quantised is None else parse_whole(quantised, "--quantised", 1),
+        quantised_rate=parse_real(quantised_rate, "--quantised-rate"),
         resume=resume,
         force=force,
     )
@@ -279,7 +303,7 @@ def code(
         Path(mapping),
         Path(output),
         _rates(rates),
-        seed=_whole(seed, "--seed", 0),
+        seed=parse_whole(seed, "--seed", 0),
         device=device,
         force=force,
     )
@@ -615,9 +639,10 @@ def _log_line(entry: dict[str, Any], steps: int) -> str:
     start = f"step {entry['step']}/{steps}"
     if entry["kind"] == "validation":
         return f"{start}  validation: latent error {entry['latent_error']:.4f} of the variance"
+    rendering = f"  rendering {entry['rendering']:.4g}" if "rendering" in entry else ""
     return (
         f"{start}  epoch {entry['epoch']:.1f}  loss {entry['loss']:.4g}  reconstruction {entry['reconstruction']:.4g}  "
-        f"gram {entry['gram']:.3g}  lr {entry['lr']:.2g}  d_eff {entry['d_eff']:.1f}  "
+        f"gram {entry['gram']:.3g}{rendering}  lr {entry['lr']:.2g}  d_eff {entry['d_eff']:.1f}  "
         f"condition {entry['condition']:.3g}  {entry['samples_per_second']:.0f} samples/s"
     )
 
@@ -629,25 +654,9 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _whole(text: str, option: str, low: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= low):
-        raise UsageError(f"`{option} {text}` is not a whole number from {low} on")
-    return int(text)
-
-
-def _real(text: str, option: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise UsageError(f"`{option} {text}` is not a number from 0 on", hint=f"for example `{option} 1e-3`")
-    return number
-
-
 def _verbatim(text: str, option: str) -> str:
     return text
 
 
 def _rates(text: str | None) -> tuple[float, ...] | None:
-    return None if text is None else tuple(_real(part.strip(), "--rates") for part in text.split(","))
+    return None if text is None else tuple(parse_real(part.strip(), "--rates") for part in text.split(","))

@@ -8,16 +8,14 @@ library orders metadata at random and holds the whole file in memory a second ti
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import safetensors
 import torch
 
-from squeeze3d.errors import FormatError, InputError, OutputError
-from squeeze3d.files import check_writable
+from squeeze3d.errors import FormatError, InputError
+from squeeze3d.files import atomic_path
 
 LARGEST = 1e6
 """Largest magnitude of a weight. Trained weights are far below; sums of far larger ones overflow float32."""
@@ -75,8 +73,6 @@ def write_tensors(
 
     Raises OutputError if the file exists and `overwrite` is false, or the system refuses; nothing is left behind.
     """
-    target = Path(os.path.realpath(path))
-    check_writable([target], overwrite=overwrite)
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     offset = 0
     for key, tensor in sorted(tensors.items()):
@@ -86,20 +82,11 @@ def write_tensors(
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
 
-    temporary = target.with_name(f".mapping.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for _, tensor in sorted(tensors.items()):
-                array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-                file.write(array.astype("<f4", copy=False).reshape(-1).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(f"cannot write `{path}`: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in sorted(tensors.items()):
+            array = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+            file.write(array.astype("<f4", copy=False).reshape(-1).data)
 
 
 def _opened(path: str | Path, device: str | torch.device) -> safetensors.safe_open:

@@ -95,7 +95,10 @@ def _decorrelation(codes: torch.Tensor) -> torch.Tensor:
 def reconstruction_loss(
     outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Mean squared error of latents (B, *shape). `weights` (broadcast to *shape, mean 1) tell which elements matter."""
+    """Mean squared error of latents (B, *shape).
+
+    `weights` tell which elements matter: mean 1, broadcast to *shape or, with a set for each sample, to (B, *shape).
+    """
     squared = (outputs - targets).square()
     return squared.mean() if weights is None else (squared * weights.to(squared)).mean()
 
@@ -120,7 +123,8 @@ class MappingLoss:
     reconstruction_weight: float = 1.0
     """lambda_gen."""
     element_weights: torch.Tensor | None = None
-    """Importance of the elements of a generator latent, mean 1; see `surface_weights`."""
+    """Importance of the elements of a generator latent, or of those of each latent of a batch, mean 1; see
+    `squeeze3d.mapping.triplanes.cell_weights`."""
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor, codes: torch.Tensor) -> LossParts:
         """Loss of generator latents (B, *shape) against their targets, and of the codes (B, d) between them."""
@@ -134,8 +138,11 @@ def rendering_loss(generator: Generator, latents: torch.Tensor, targets: torch.T
     """How far what latents (B, *shape) generate is from what the target latents generate: a mean over the batch.
 
     Latents that differ much may look the same and the other way round; this compares what is seen, through the
-    distance that the pair refines codes with. Only for pairs that are `refinable`. Targets that generate nothing are
-    left out.
+    distance that the pair refines codes with. Only for pairs with `refine_steps`.
+
+    Targets are assets in the generator's frame, as they come out of `generate`. `distance` compares coordinates as they
+    are, so both sides are in one frame and a latent that equals its target has distance 0; `to_frame` would move and
+    scale one side only. Targets that generate nothing are left out.
     """
     distances = []
     for latent, target in zip(latents, targets, strict=True):

@@ -109,20 +109,17 @@ class StandardiserFit:
         return LatentStandardiser(self._mean.float(), std.float())
 
 
-def surface_weights(
+def surface_cells(
     points: NDArray[np.floating],
     resolution: tuple[int, int],
     half_extent: float,
     *,
     planes: Sequence[tuple[int, int]] = PLANES,
-    background: float = BACKGROUND,
-    margin: int = MARGIN,
-) -> torch.Tensor:
-    """Weights (planes, 1, H, W) of triplane cells, mean 1, for `reconstruction_loss`.
+) -> NDArray[np.bool_]:
+    """(planes, H, W) cells of triplanes that a point falls into.
 
     A point p falls into column floor((p_w / half_extent + 1) W / 2) and row floor((p_h / half_extent + 1) H / 2) of a
-    plane that shows the axes w and h. Before the mean is made 1, a cell weighs 1 if a point falls into it or into one
-    at most `margin` rows and columns away, else `background`.
+    plane that shows the axes w and h.
 
     Parameters
     ----------
@@ -137,11 +134,36 @@ def surface_weights(
     scaled = scaled[(np.abs(scaled) <= 1).all(axis=1)]
     if not len(scaled):
         raise InputError("no point of the surface is inside of the box that the planes span")
-    hit = torch.zeros(len(planes), 1, height, width)
+    hit = np.zeros((len(planes), height, width), dtype=np.bool_)
     for plane, (along_width, along_height) in enumerate(planes):
         columns = np.minimum(((scaled[:, along_width] + 1) * (width / 2)).astype(np.int64), width - 1)
         rows = np.minimum(((scaled[:, along_height] + 1) * (height / 2)).astype(np.int64), height - 1)
-        hit[plane, 0, torch.from_numpy(rows), torch.from_numpy(columns)] = 1
-    near = torch.nn.functional.max_pool2d(hit, 2 * margin + 1, stride=1, padding=margin)
+        hit[plane, rows, columns] = True
+    return hit
+
+
+def cell_weights(cells: torch.Tensor, *, background: float = BACKGROUND, margin: int = MARGIN) -> torch.Tensor:
+    """Weights (B, planes, 1, H, W) of cells (B, planes, H, W), mean 1 in each sample, for `reconstruction_loss`.
+
+    Before the mean is made 1, a cell weighs 1 if it is set or at most `margin` rows and columns away from one that is,
+    else `background`. A sample without any set cell weighs 1 everywhere.
+    """
+    near = torch.nn.functional.max_pool2d((cells != 0).float(), 2 * margin + 1, stride=1, padding=margin)
     weights = background + (1 - background) * near
-    return weights / weights.mean()
+    mean = weights.mean(dim=(1, 2, 3), keepdim=True)
+    # Without any set cell and with a background of 0 there is no mean to divide by.
+    return torch.where(mean > 0, weights / mean, torch.ones_like(weights))[:, :, None]
+
+
+def surface_weights(
+    points: NDArray[np.floating],
+    resolution: tuple[int, int],
+    half_extent: float,
+    *,
+    planes: Sequence[tuple[int, int]] = PLANES,
+    background: float = BACKGROUND,
+    margin: int = MARGIN,
+) -> torch.Tensor:
+    """Weights (planes, 1, H, W) of one asset: `cell_weights` of its `surface_cells`, which say the rest."""
+    cells = torch.from_numpy(surface_cells(points, resolution, half_extent, planes=planes))
+    return cell_weights(cells[None], background=background, margin=margin)[0]

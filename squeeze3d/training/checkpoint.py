@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from squeeze3d.errors import FormatError, InputError
-from squeeze3d.training.replacing import replacing
+from squeeze3d.files import atomic_path
 
 VERSION = 1
 
@@ -53,7 +53,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
     # `dataclasses.asdict` would copy every tensor.
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
-    with replacing(path) as temporary:
+    with atomic_path(path, overwrite=True) as temporary:
         try:
             torch.save({"version": VERSION, **fields}, temporary)
         except RuntimeError as error:

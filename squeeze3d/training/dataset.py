@@ -2,7 +2,7 @@
 
 ```text
 DIR/dataset.json                what was drawn
-DIR/shard-00000.safetensors     encoder (n, *E), generator (n, *G)
+DIR/shard-00000.safetensors     encoder (n, *E), generator (n, *G), for triplanes surface (n, 3, H, W)
 DIR/shard-00001.safetensors     ...
 ```
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ Split = Literal["train", "validation"]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Encoder latents (B, *E) and generator latents (B, *G)."""
 
+_KINDS = {"float32": "F32", "float16": "F16"}
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -59,6 +62,8 @@ class Description:
     seed: int
     shard_size: int = 256
     precision: Precision = "float32"
+    planes_half_extent: float | None = None
+    """Of the pair, where its generator latents are triplanes: then shards also tell which cells the surface meets."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers out of range."""
@@ -74,6 +79,26 @@ class Description:
             Shard(f"shard-{number:05d}.safetensors", start, min(start + self.shard_size, self.count))
             for number, start in enumerate(starts)
         ]
+
+    @property
+    def surface_shape(self) -> tuple[int, ...] | None:
+        """(3, H, W) of what tells where the surface is, None without planes."""
+        return None if self.planes_half_extent is None else (3, *self.generator_shape[2:])
+
+    def tensors(self, count: int) -> dict[str, tuple[list[int], str]]:
+        """Shape and type, in safetensors' words, of each tensor of a shard of `count` samples."""
+        kind = _KINDS[self.precision]
+        shapes = {"encoder": (self.encoder_shape, kind), "generator": (self.generator_shape, kind)}
+        if self.surface_shape is not None:
+            shapes["surface"] = (self.surface_shape, "U8")
+        return {name: ([count, *shape], kind) for name, (shape, kind) in shapes.items()}
+
+    def fields(self) -> dict[str, Any]:
+        """As plain data. Planes are left out where there are none, as in data sets of before there were any."""
+        fields = asdict(self)
+        if self.planes_half_extent is None:
+            del fields["planes_half_extent"]
+        return fields
 
     def differences(self, other: Description) -> list[str]:
         """Lines that say where another description differs."""
@@ -96,7 +121,7 @@ def write_state(folder: Path, state: DatasetState) -> None:
     """Write `dataset.json`."""
     fields = {
         "version": FORMAT_VERSION,
-        **asdict(state.description),
+        **state.description.fields(),
         "complete": state.complete,
         "refused": state.refused,
     }
@@ -131,6 +156,7 @@ def read_state(folder: Path) -> DatasetState | None:
             seed=_typed(data["seed"], int),
             shard_size=_typed(data["shard_size"], int),
             precision=_precision(data["precision"]),
+            planes_half_extent=_planes(data.get("planes_half_extent"), _shape(data["generator_shape"])),
         )
         return DatasetState(description, _typed(data["complete"], bool), _typed(data["refused"], int))
     except (KeyError, TypeError, ValueError, UsageError) as error:
@@ -145,13 +171,8 @@ def check_shard(folder: Path, shard: Shard, description: Description) -> dict[st
     Raises FormatError if the file is missing, cut short or holds anything else.
     """
     with _opened(folder / shard.name) as file:
-        expected = {
-            "encoder": [shard.stop - shard.start, *description.encoder_shape],
-            "generator": [shard.stop - shard.start, *description.generator_shape],
-        }
-        kind = {"float32": "F32", "float16": "F16"}[description.precision]
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        for name, shape in expected.items():
+        for name, (shape, kind) in description.tensors(shard.stop - shard.start).items():
             if name not in found:
                 raise FormatError(f"`{folder / shard.name}` has no tensor `{name}`", hint=_AGAIN)
             actual, dtype = found[name].get_shape(), str(found[name].get_dtype())
@@ -211,6 +232,20 @@ class LatentPairs:
                 )
         return encoder, generator
 
+    def read_surface(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
+        """(B, 3, H, W) cells of the planes that the surface of each sample meets: 0 where it does not.
+
+        Raises InputError if the data set does not tell.
+        """
+        shape = self.description.surface_shape
+        if shape is None:
+            raise InputError(f"the data set in `{self.folder}` does not tell where surfaces are")
+        cells = np.empty((len(indices), *shape), dtype=np.uint8)
+        for row, index in enumerate(indices):
+            number, offset = divmod(int(index), self.description.shard_size)
+            cells[row] = self._file(number).get_slice("surface")[offset]
+        return cells
+
     def batches(self, part: Split, size: int, *, limit: int | None = None) -> Iterator[Batch]:
         """All samples of a part in order, or an even choice of at most `limit`; the last batch may be smaller."""
         chosen = spread(self.indices(part), limit)
@@ -267,6 +302,14 @@ def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(n) is int and n > 0 for n in value):
         raise TypeError(f"{value!r} is not a shape")
     return tuple(value)
+
+
+def _planes(value: Any, shape: tuple[int, ...]) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < math.inf or len(shape) != 4 or shape[0] != 3:
+        raise TypeError(f"no planes of shape {shape} have the half extent {value!r}")
+    return float(value)
 
 
 def _precision(value: Any) -> Precision:

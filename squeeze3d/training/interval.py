@@ -21,21 +21,29 @@ class Interval:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._parts: list[torch.Tensor] = []
+        self._renderings: list[torch.Tensor] = []
         self._codes: deque[torch.Tensor] = deque()
         self._samples = 0
 
-    def add(self, parts: LossParts, codes: torch.Tensor) -> None:
-        """Take in one micro-batch."""
-        self._parts.append(torch.stack([parts.total.detach(), parts.reconstruction, parts.gram]))
+    def add(
+        self, total: torch.Tensor, parts: LossParts, codes: torch.Tensor, rendering: torch.Tensor | None = None
+    ) -> None:
+        """Take in one micro-batch: its loss with all terms, the parts of it, and the rendering loss if it had one."""
+        self._parts.append(torch.stack([total.detach(), parts.reconstruction, parts.gram]))
+        if rendering is not None:
+            self._renderings.append(rendering.detach())
         self._samples += len(codes)
         self._codes.append(codes.detach())
         while len(self._codes) > 1 and sum(map(len, self._codes)) - len(self._codes[0]) >= CODES:
             self._codes.popleft()
 
     def means(self) -> dict[str, float]:
-        """Mean `loss` and its parts before weights: `reconstruction`, `gram`."""
+        """Mean `loss` and its parts before weights: `reconstruction`, `gram` and, where there was one, `rendering`."""
         values = torch.stack(self._parts).double().mean(dim=0).tolist()
-        return dict(zip(("loss", "reconstruction", "gram"), values, strict=True))
+        means: dict[str, float] = dict(zip(("loss", "reconstruction", "gram"), values, strict=True))
+        if self._renderings:
+            means["rendering"] = float(torch.stack(self._renderings).double().mean())
+        return means
 
     def is_finite(self) -> bool:
         """Whether all losses were."""

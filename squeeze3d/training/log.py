@@ -1,8 +1,9 @@
 """`log.jsonl`: what a training run measured, one JSON object per line.
 
 `kind` is `train` (means over the interval since the last such line) or `validation` (the validation split, without
-dropout). Loss parts are before their weights; `d_eff`, `d_eff_centred` and `condition` are figures of the latest codes,
-see `squeeze3d.mapping.diagnostics`; `latent_error` is relative to the variance of the latents.
+dropout and without weights of elements). Loss parts are before their weights; `rendering` is a mean over the steps that
+had a rendering loss. `d_eff`, `d_eff_centred` and `condition` are figures of the latest codes, see
+`squeeze3d.mapping.diagnostics`; `latent_error` is relative to the variance of the latents.
 
 A run that is resumed from a checkpoint drops the lines that were written after it, and writes them anew.
 """

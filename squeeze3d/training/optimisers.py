@@ -8,7 +8,7 @@
 "Matrices" are parameters of two or more dimensions whose first is below 10,000. That sends the last layer of the mesh
 networks, with up to a million rows, to AdamW.
 
-Both rates follow one schedule: multiply both by the same factor, see `schedule`.
+Both rates follow one schedule (`squeeze3d.training.schedules`): multiply both by the same factor.
 
 **Muon here and in torch.** `torch.optim.Muon` is used with `ns_steps=6` (default 5), `weight_decay=0` (default 0.1),
 and the "original" adjustment lr * sqrt(max(1, rows / columns)), its default. It averages the momentum,
@@ -18,7 +18,7 @@ update is normalised before use, so steps agree. Kernels count as matrices, see 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -79,13 +79,3 @@ def build_optimisers(
     if others := [parameter for parameter in trained if not is_matrix(parameter)]:
         optimisers.append(torch.optim.AdamW(others, lr=adamw_lr, betas=(MOMENTUM, MOMENTUM), weight_decay=0.0))
     return optimisers
-
-
-def schedule(
-    optimisers: Iterable[torch.optim.Optimizer], factor: Callable[[int], float]
-) -> list[torch.optim.lr_scheduler.LambdaLR]:
-    """One scheduler for each optimiser: rate at step t = rate at the start * factor(t). Call `step` of each.
-
-    With the callables of `squeeze3d.training.schedules`, `state_dict` of a scheduler holds the factor's settings too.
-    """
-    return [torch.optim.lr_scheduler.LambdaLR(optimiser, factor) for optimiser in optimisers]

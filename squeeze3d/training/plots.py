@@ -23,7 +23,7 @@ def plot_losses(entries: Sequence[Entry], path: Path) -> None:
     """
     figure, axes = _figure()
     curves = (
-        ("train", "loss", "training: with gram term", "tab:grey", ":"),
+        ("train", "loss", "training: all terms", "tab:grey", ":"),
         ("train", "reconstruction", "training: reconstruction", "tab:blue", "-"),
         ("validation", "reconstruction", "validation: reconstruction", "tab:orange", "-"),
     )

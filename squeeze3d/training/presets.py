@@ -8,8 +8,8 @@ learning rate with the length of a run, so that a preset keeps its shape when it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from squeeze3d.errors import UsageError
 
@@ -44,20 +44,41 @@ class Recipe:
     precision: Precision = "32"
     standardise_targets: bool = False
     """Whether the network learns latents standardised per channel. What is saved gives plain latents either way."""
+    spatial_weights: float | None = None
+    """Weight of triplane cells without surface relative to those with, above 0 and at most 1; None: all weigh the same.
+    """
+    render_weight: float = 0.0
+    """Weight of the rendering loss; 0 leaves it out."""
+    render_every: int = 1
+    """Steps from one rendering loss to the next."""
+    render_samples: int = 2
+    """Samples of a batch that it looks at."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be trained."""
-        for name, value in (("epochs", self.epochs), ("batch size", self.batch_size), ("accumulate", self.accumulate)):
-            if not 1 <= value <= 1 << 40:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        for name, number in (("lr", self.lr), ("final lr", self.final_lr), ("gram weight", self.gram_weight)):
-            if not 0 <= number < math.inf:
-                raise UsageError(f"{name} must be a number from 0 on, not {number}")
+        for name in ("epochs", "batch_size", "accumulate", "render_every", "render_samples"):
+            if not 1 <= getattr(self, name) <= 1 << 40:
+                raise UsageError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "final_lr", "gram_weight", "render_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name.replace('_', ' ')} must be a number from 0 on, not {getattr(self, name)}")
+        if self.spatial_weights is not None and not 0 < self.spatial_weights <= 1:
+            raise UsageError(f"spatial weights must lie in 0..1, 0 excluded, not {self.spatial_weights}")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must lie in 0..1, 1 excluded, not {self.dropout}")
         for what, choice, known in (("gram form", self.gram, GramChoice), ("precision", self.precision, Precision)):
             if choice not in get_args(known):
                 raise UsageError(f"unknown {what} `{choice}`", hint=f"one of {', '.join(get_args(known))}")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the weights, as plain data. Terms of the loss that are off are left out."""
+        fields = asdict(self)
+        if self.spatial_weights is None:
+            del fields["spatial_weights"]
+        if not self.render_weight:
+            for name in ("render_weight", "render_every", "render_samples"):
+                del fields[name]
+        return fields
 
     @property
     def decay(self) -> float | None:

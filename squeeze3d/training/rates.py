@@ -9,6 +9,7 @@ validation split ─► forward half ─► quantise, write, read ─► reverse
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from squeeze3d.files import atomic_write
 from squeeze3d.mapping.code_fit import RATES, fit, rate_curve
 from squeeze3d.mapping.code_model import CodeModel, standardised
 from squeeze3d.mapping.networks import ignores_shift_and_scale, load_forward, load_reverse
-from squeeze3d.mapping.sensitivity import LARGEST_CODE, sensitivity
+from squeeze3d.mapping.sensitivity import sensitivity
 from squeeze3d.training.dataset import LatentPairs, Split, spread
 from squeeze3d.training.evaluate import BATCH, LIMIT, target_variance
 from squeeze3d.training.plots import plot_rates
@@ -36,6 +37,12 @@ CODE, RATE_TABLE, RATE_PLOT = "code.safetensors", "rate.json", "rate.png"
 FIT_LIMIT = 16_384
 """Training codes that a fit looks at."""
 PROBES = 4
+"""Random directions for each code, at least, that a sensitivity is estimated from."""
+OVERSAMPLING = 4
+"""Random directions in all, per number of the code, at least: fewer leave directions of the code unseen."""
+LARGEST_TRANSFORM = 2048
+"""Longest code that is decorrelated. For 8,192 numbers the transform alone would be a file of 270 MB, and the
+eigenvectors of each fold would take hours."""
 
 Stage = Callable[[str, float], None]
 """Called with what is being done and how far that is, 0 to 1."""
@@ -99,7 +106,7 @@ def fit_code_model(
 ) -> tuple[CodeModel, CodeReport]:
     """Fit the code model of a mapping network on the training split, and measure it on the validation split.
 
-    Codes of more than 10,000 numbers are written as they are, because their covariance would not fit into memory.
+    Codes of more than 2,048 numbers are written as they are, see `LARGEST_TRANSFORM`.
 
     Parameters
     ----------
@@ -118,14 +125,14 @@ def fit_code_model(
     codes = encode_split(pair, data, "train", mapping, device=device, limit=FIT_LIMIT, stage=stage)
     reverse = load_reverse(mapping, pair, device)
     standardise = ignores_shift_and_scale(pair.architecture)
-    small = pair.code_size <= LARGEST_CODE
+    small = pair.code_size <= LARGEST_TRANSFORM
     weights = None
     if small:
         stage("sensitivity", 0.0)
         chosen = codes[spread(np.arange(len(codes)), LIMIT)]
         if standardise:
             chosen = standardised(chosen.astype(np.float64)).astype(np.float32)
-        weights = sensitivity(reverse, chosen, probes=PROBES, seed=seed)
+        weights = sensitivity(reverse, chosen, probes=probes_for(len(chosen), pair.code_size), seed=seed)
     stage("fit", 0.0)
     model = fit(codes, standardise=standardise, sensitivity=weights, rates=rates, transform=small, seed=seed)
     error, rows = measure_rates(pair, data, mapping, model, device=device, stage=stage)
@@ -140,6 +147,11 @@ def fit_code_model(
         rates=rows,
     )
     return model, report
+
+
+def probes_for(codes: int, size: int) -> int:
+    """Random directions for each of some codes of `size` numbers."""
+    return max(PROBES, math.ceil(OVERSAMPLING * size / codes))
 
 
 def measure_rates(

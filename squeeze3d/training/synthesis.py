@@ -2,7 +2,9 @@
 
 ```text
 (seed, index) ─► G.draw ─► z_G ─► G.generate ─► asset ─► frame ─► E ─► z_E
-                   ▲                  └──── refused: next attempt ─────┘
+                   ▲                  ├──── refused: next attempt ─────┘
+                   └──────────────────┘
+                     triplanes: points of the surface ─► cells of the planes
 ```
 
 Every sample depends on the seed and its index alone. A run that was interrupted goes on where it stopped, and any shard
@@ -15,13 +17,17 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.assets.source import Asset
 from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.spec import Encoder, Generator, PairSpec
 from squeeze3d.errors import FormatError, InputError, UsageError
+from squeeze3d.files import atomic_path, make_folder
+from squeeze3d.mapping.triplanes import surface_cells
 from squeeze3d.training.dataset import (
     DatasetState,
     Description,
@@ -30,10 +36,15 @@ from squeeze3d.training.dataset import (
     read_state,
     write_state,
 )
-from squeeze3d.training.replacing import make_folder, replacing
+from squeeze3d.training.surface import surface_points
 
 ATTEMPTS = 100
 """Draws for one sample before a pair is taken for broken."""
+
+POINTS_PER_CELL = 16
+"""Points of a surface for each cell of one plane: neighbours count too (`MARGIN`), so no hole is left."""
+
+_TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples that are there, and that there will be."""
@@ -55,7 +66,14 @@ class DatasetReport:
 def describe(pair: PairSpec, count: int, *, seed: int = 0, shard_size: int = 256, half: bool = False) -> Description:
     """Description of the data set that `draw_dataset` will make for a pair."""
     return Description(
-        pair.id, pair.encoder_shape, pair.generator_shape, count, seed, shard_size, "float16" if half else "float32"
+        pair=pair.id,
+        encoder_shape=pair.encoder_shape,
+        generator_shape=pair.generator_shape,
+        count=count,
+        seed=seed,
+        shard_size=shard_size,
+        precision="float16" if half else "float32",
+        planes_half_extent=pair.planes_half_extent,
     )
 
 
@@ -123,24 +141,37 @@ def draw_dataset(
     return DatasetReport(description, drawn, description.count - drawn, state.refused)
 
 
-Row = tuple[NDArray[np.float32], NDArray[np.float32], int]
-"""Encoder latent, generator latent, number of refused draws before them."""
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One asset, as encoder and generator see it."""
+
+    encoder: NDArray[np.float32]
+    """(*E) latent."""
+    generator: NDArray[np.float32]
+    """(*G) latent."""
+    surface: NDArray[np.bool_] | None
+    """(3, H, W) cells of the planes that the surface meets; None where the latent is no planes."""
+    refused: int
+    """Draws before this one that were refused."""
 
 
-def draw_sample(pair: PairSpec, encoder: Encoder, generator: Generator, seed: int, index: int) -> Row:
+def draw_sample(pair: PairSpec, encoder: Encoder, generator: Generator, seed: int, index: int) -> Sample:
     """One sample, the same for the same seed and index."""
     reason = ""
     for attempt in range(ATTEMPTS):
         latent = generator.draw(1, _sample_seed(seed, index, attempt))
         try:
-            asset, _ = to_frame(generator.generate(latent), pair.half_extent)
+            generated = generator.generate(latent)
+            # Planes lie in the generator's frame, which the encoder never sees.
+            surface = _surface(pair, generated)
+            asset, _ = to_frame(generated, pair.half_extent)
             code = encoder.encode(encoder.prepare(asset))
         except InputError as error:
             reason = error.message
             continue
         row = _as_array(code, pair.encoder_shape, "encoder"), _as_array(latent, pair.generator_shape, "generator")
         if all(np.isfinite(each).all() for each in row):
-            return *row, attempt
+            return Sample(*row, surface, attempt)
         reason = "latents are not finite"
     raise InputError(
         f"pair {pair.id}: {ATTEMPTS} draws in a row were refused for sample {index}, the last one because: {reason}",
@@ -153,26 +184,39 @@ def _after(done: int, total: int, progress: Progress) -> Callable[[int], None]:
 
 
 def _write_shard(
-    path: Path, shard: Shard, description: Description, rows: Iterable[Row], progress: Callable[[int], None]
+    path: Path, shard: Shard, description: Description, rows: Iterable[Sample], progress: Callable[[int], None]
 ) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    count = shard.stop - shard.start
-    encoder = np.empty((count, *description.encoder_shape), dtype=description.precision)
-    generator = np.empty((count, *description.generator_shape), dtype=description.precision)
+    tensors: dict[str, NDArray[Any]] = {
+        name: np.empty(shape, dtype=_TYPES[kind])
+        for name, (shape, kind) in description.tensors(shard.stop - shard.start).items()
+    }
     refused = 0
-    for row, (code, latent, attempts) in enumerate(rows):
-        encoder[row], generator[row] = _stored(code, encoder.dtype), _stored(latent, generator.dtype)
-        refused += attempts
+    for row, sample in enumerate(rows):
+        tensors["encoder"][row] = _stored(sample.encoder, tensors["encoder"].dtype)
+        tensors["generator"][row] = _stored(sample.generator, tensors["generator"].dtype)
+        if "surface" in tensors:
+            tensors["surface"][row] = sample.surface
+        refused += sample.refused
         progress(row + 1)
     # One entry, because safetensors writes several in an order of its own and bytes would differ from run to run.
     metadata = {"shard": json.dumps({"pair": description.pair, "first": shard.start, "refused": refused})}
-    with replacing(path) as temporary:
+    with atomic_path(path, overwrite=True) as temporary:
         try:
-            save_file({"encoder": encoder, "generator": generator}, temporary, metadata=metadata)
+            save_file(tensors, temporary, metadata=metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from None
+
+
+def _surface(pair: PairSpec, generated: Asset) -> NDArray[np.bool_] | None:
+    """(3, H, W) cells of a pair's planes that the surface of an asset in the generator's frame meets."""
+    if pair.planes_half_extent is None:
+        return None
+    height, width = pair.generator_shape[2:]
+    points = surface_points(generated, POINTS_PER_CELL * height * width)
+    return surface_cells(points, (height, width), pair.planes_half_extent)
 
 
 def _stored(values: NDArray[np.float32], dtype: np.dtype) -> NDArray[np.floating]:

@@ -2,6 +2,7 @@
 
 ```text
 data ─► micro-batch ─► forward half ─► code ─► reverse half ─► ẑ_G ─► loss ─► Muon, AdamW ─► log, checkpoint
+                                        │                       └─► frozen generator (rendering loss only)
                                         └─► error of a quantiser (fine-tuning only)
 RUN/  config.json  checkpoint.pt  log.jsonl  loss.png  mapping.safetensors
 ```
@@ -16,24 +17,28 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Generator as Yields
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from squeeze3d._version import __version__
-from squeeze3d.codecs.pairs.spec import PairSpec
+from squeeze3d.codecs.pairs.networks import Networks
+from squeeze3d.codecs.pairs.spec import Generator, PairSpec
 from squeeze3d.errors import UsageError
-from squeeze3d.files import atomic_write
+from squeeze3d.files import atomic_write, make_folder
 from squeeze3d.mapping.diagnostics import condition_number, effective_rank
-from squeeze3d.mapping.losses import GramForm, MappingLoss
+from squeeze3d.mapping.losses import GramForm, MappingLoss, rendering_loss
 from squeeze3d.mapping.networks import MappingNetwork, build_mapping, load_mapping, save_mapping
-from squeeze3d.mapping.triplanes import LatentStandardiser, StandardiserFit
+from squeeze3d.mapping.triplanes import LatentStandardiser, StandardiserFit, cell_weights
 from squeeze3d.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -41,7 +46,7 @@ from squeeze3d.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
-from squeeze3d.training.dataset import Batch, LatentPairs
+from squeeze3d.training.dataset import LatentPairs
 from squeeze3d.training.evaluate import BATCH, LIMIT, mean_squares, target_variance
 from squeeze3d.training.fabric import make_fabric
 from squeeze3d.training.interrupts import Interrupt, held_back
@@ -50,8 +55,9 @@ from squeeze3d.training.log import Entry, Log, read_log
 from squeeze3d.training.optimisers import build_optimisers
 from squeeze3d.training.plots import check_plots, plot_losses
 from squeeze3d.training.presets import Recipe
-from squeeze3d.training.replacing import make_folder
 from squeeze3d.training.schedules import Constant, LinearDecay
+from squeeze3d.weights.cache import locate
+from squeeze3d.weights.hashing import sha256_of
 
 MAPPING = "mapping.safetensors"
 CHECKPOINT = "checkpoint.pt"
@@ -163,12 +169,14 @@ def train_mapping(
 
     Raises
     ------
-    UsageError : the folder holds a run of another configuration, the data are of another pair, or training diverges.
+    UsageError : the folder holds a run of another configuration, the data are of another pair or lack what the recipe
+        asks for, the pair cannot do it, or training diverges.
     InputError, FormatError : a checkpoint or a shard is damaged. OutputError : the folder cannot be written.
-    MissingExtraError : the `train` extra is not installed.
+    MissingExtraError : the `train` extra is not installed. MissingWeightsError : a rendering loss needs the generator.
     """
     check_plots()
     check_data(pair, data)
+    check_terms(pair, data, config.recipe)
     if config.recipe.standardise_targets and pair.architecture == "conv3d":
         raise UsageError(
             "a convolutional mapping network cannot be trained on standardised targets",
@@ -196,9 +204,34 @@ def check_data(pair: PairSpec, data: LatentPairs) -> None:
         raise UsageError(f"the latents in `{data.folder}` do not have the shapes that {pair.id} has now")
 
 
+def check_terms(pair: PairSpec, data: LatentPairs, recipe: Recipe) -> None:
+    """Raise UsageError if a recipe asks for a term of the loss that the pair or the data set cannot serve."""
+    if recipe.spatial_weights is not None:
+        extent = pair.planes_half_extent
+        if extent is None:
+            raise UsageError(
+                f"the generator latents of {pair.id} are not feature planes in space",
+                hint="leave out `--spatial-weights`",
+            )
+        if data.description.planes_half_extent != extent:
+            raise UsageError(
+                f"the data set in `{data.folder}` does not tell where surfaces meet the planes of {pair.id}",
+                hint="draw it again in another folder with `sq3d train dataset`, or leave out `--spatial-weights`",
+            )
+    if recipe.render_weight and not pair.refine_steps:
+        raise UsageError(
+            f"{pair.id} cannot measure how far what a latent generates is from an asset",
+            hint="leave out `--render-weight`",
+        )
+
+
 def has_run(folder: str | Path) -> bool:
     """Whether a folder holds a run that can be resumed."""
     return (Path(folder) / CHECKPOINT).exists()
+
+
+_Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8] | None]
+"""Encoder latents, generator latents and, with spatial weights, cells that the surface meets."""
 
 
 class _Noisy(nn.Module):
@@ -228,19 +261,18 @@ class _Run:
         self.per_epoch = samples // self.batch
         """Micro-batches of each process; what is left over of an epoch waits for another shuffle."""
         self.steps = config.steps or math.ceil(self.recipe.epochs * self.per_epoch / self.recipe.accumulate)
+        identity = {
+            "pair": pair.id,
+            "architecture": [pair.architecture, pair.code_size, dict(pair.architecture_options)],
+            "data": data.description.fields(),
+            "recipe": self.recipe.settings(),
+            "seed": config.seed,
+            "start": None if start is None else start.about,
+        }
+        if self.recipe.render_weight:
+            identity["generator"] = {name: sha256_of(locate(name)) for name in pair.generator_weights}
         # Through JSON, so that it compares with what a checkpoint holds.
-        self.identity = json.loads(
-            json.dumps(
-                {
-                    "pair": pair.id,
-                    "architecture": [pair.architecture, pair.code_size, dict(pair.architecture_options)],
-                    "data": asdict(data.description),
-                    "recipe": asdict(self.recipe),
-                    "seed": config.seed,
-                    "start": None if start is None else start.about,
-                }
-            )
-        )
+        self.identity: dict[str, Any] = json.loads(json.dumps(identity))
 
     def find_checkpoint(self) -> Checkpoint | None:
         """Checkpoint of this run; raises UsageError if the folder holds another run."""
@@ -273,6 +305,10 @@ class _Run:
             self.schedule = LinearDecay(recipe.lr, recipe.final_lr, max(1, round(recipe.decay * self.steps)))
         module = self.network if self.start is None else _Noisy(self.network, self.start.noise)
         self.module = self.fabric.setup_module(module)
+        # The generator is a term of the loss: where there is none, its weights need not be here.
+        self.generator: Generator | None = (
+            Networks(self.pair, str(device), b"").generator if recipe.render_weight else None
+        )
         self.loss = MappingLoss(None if recipe.gram == "off" else GramForm(recipe.gram), recipe.gram_weight)
         self.first = 0
         if resumed is not None:
@@ -341,19 +377,21 @@ class _Run:
             self.network.fold_output(1 / standardiser.std, -standardiser.mean / standardiser.std)
         return standardiser
 
-    def _batches(self) -> Generator[Batch, None, None]:
+    def _batches(self) -> Yields[_Batch, None, None]:
         """Micro-batches from the first step on, each read while the one before is worked on."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         first, last = (steps * self.recipe.accumulate for steps in (self.first, self.steps))
         order: tuple[int, Any] = (-1, None)
 
-        def read(number: int) -> Batch:
+        def read(number: int) -> _Batch:
             nonlocal order
             epoch, position = divmod(number, self.per_epoch)
             if order[0] != epoch:
                 order = epoch, self.data.order(epoch, self.config.seed)
             begin = (position * world + rank) * self.batch
-            return self.data.read(order[1][begin : begin + self.batch])
+            chosen = order[1][begin : begin + self.batch]
+            cells = None if self.recipe.spatial_weights is None else self.data.read_surface(chosen)
+            return *self.data.read(chosen), cells
 
         with ThreadPoolExecutor(1) as reader:
             waiting = reader.submit(read, first)
@@ -362,7 +400,7 @@ class _Run:
                 waiting = reader.submit(read, number + 1)
                 yield batch
 
-    def _train(self, batches: Iterator[Batch], interrupt: Interrupt, progress: Callable[[Tick], None]) -> bool:
+    def _train(self, batches: Iterator[_Batch], interrupt: Interrupt, progress: Callable[[Tick], None]) -> bool:
         """Do the steps that are left; whether it was asked to stop before they were done."""
         config, world = self.config, self.fabric.world_size
         interval = Interval()
@@ -393,26 +431,46 @@ class _Run:
                 return True
         return False
 
-    def _step(self, step: int, batches: Iterator[Batch], interval: Interval) -> None:
+    def _step(self, step: int, batches: Iterator[_Batch], interval: Interval) -> None:
         factor, accumulate = self.schedule(step), self.recipe.accumulate
         for optimiser, rates in zip(self.optimisers, self.rates, strict=True):
             optimiser.zero_grad(set_to_none=True)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
         for micro in range(accumulate):
-            inputs, targets = (torch.from_numpy(each).to(self.fabric.device) for each in next(batches))
-            if self.standardiser is not None:
-                targets = self.standardiser.standardise(targets)
+            encoder, generator, cells = next(batches)
+            inputs, latent = (torch.from_numpy(each).to(self.fabric.device) for each in (encoder, generator))
+            targets = latent if self.standardiser is None else self.standardiser.standardise(latent)
             # Gradients of several processes need to meet once per step only.
             apart = self.fabric.world_size > 1 and micro < accumulate - 1
             with self.fabric.no_backward_sync(self.module, enabled=apart):
                 outputs, codes = self.module(inputs)
-                parts = self.loss(outputs.float(), targets, codes.float())
+                parts = self._weighted(cells)(outputs.float(), targets, codes.float())
                 total = parts.total if self.start is None else parts.total + self.start.noise.penalty(codes)
+                rendering = None
+                if self.generator is not None and micro == 0 and step % self.recipe.render_every == 0:
+                    rendering = self._rendering(self.generator, outputs.float(), latent)
+                    # Once for a step, however many micro-batches it has.
+                    total = total + accumulate * self.recipe.render_weight * rendering
                 self.fabric.backward(total / accumulate)
-            interval.add(parts, codes)
+            interval.add(total, parts, codes, rendering)
         for optimiser in self.optimisers:
             optimiser.step()
+
+    def _weighted(self, cells: NDArray[np.uint8] | None) -> MappingLoss:
+        """The loss, with weights for the elements of this batch."""
+        if cells is None:
+            return self.loss
+        assert self.recipe.spatial_weights is not None
+        on_device = torch.from_numpy(cells).to(self.fabric.device)
+        return replace(self.loss, element_weights=cell_weights(on_device, background=self.recipe.spatial_weights))
+
+    def _rendering(self, generator: Generator, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Rendering loss of the first samples of a batch; batches are shuffled, so over time all have their turn."""
+        samples = self.recipe.render_samples
+        outputs = outputs[:samples]
+        latents = outputs if self.standardiser is None else self.standardiser.restore(outputs)
+        return rendering_loss(generator, latents, targets[:samples])
 
     def _agreed(self, one: bool) -> bool:
         """Whether it is so for any process: all must do the same number of steps."""
@@ -526,7 +584,7 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
         if other == value:
             continue
         if isinstance(value, dict) and isinstance(other, dict):
-            inner = next((name for name in value if other.get(name) != value[name]), key)
+            inner = next(name for name in {**value, **other} if other.get(name) != value.get(name))
             return f"{inner.replace('_', ' ')}: {other.get(inner)}, not {value.get(inner)}"
         return f"{key}: {other}, not {value}"
     return "configuration"

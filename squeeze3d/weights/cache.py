@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from squeeze3d.errors import ChecksumError, InputError, MissingWeightsError, OutputError
-from squeeze3d.files import check_writable
+from squeeze3d.files import atomic_path, check_writable
 from squeeze3d.weights.artefacts import Artefact
 from squeeze3d.weights.conversion import SOURCE_KEY, convert_checkpoint
 from squeeze3d.weights.directory import weights_directory
 from squeeze3d.weights.hashing import CHUNK_BYTES, compute_sha256, recorded_sha256, remember
 from squeeze3d.weights.header import Header, read_header
-from squeeze3d.weights.placing import new_file
 from squeeze3d.weights.registry import artefact
 
+_NO_ROOM = "make room or get access there, or set SQ3D_WEIGHTS to another folder"
 _MOST_HEADER = 100_000_000
 """Bytes of a safetensors header, by the format's definition."""
 
@@ -115,7 +115,8 @@ def import_file(
             f"`{source}` has {size} bytes, but the published {wanted.file} has {wanted.size}", hint=_fetch_again(wanted)
         )
     converted = _is_pickle(source)
-    with new_file(target, overwrite=force) as temporary:
+    with atomic_path(target, overwrite=force, hint=_NO_ROOM) as temporary:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
         if converted:
             published = compute_sha256(source, lambda fraction: progress("read", fraction))
             _check_hash(wanted, source, published)

@@ -36,6 +36,20 @@ def test_help_opens_with_an_example_and_documents_every_option(sq3d: Run, verb: 
         assert option in run.text
 
 
+@pytest.mark.parametrize("words", [("train", "mapping"), ("models", "import"), ("train",), ("models",)])
+def test_help_of_a_verb_of_a_verb_is_that_of_its_option(sq3d: Run, words: tuple[str, ...]) -> None:
+    run = sq3d("help", *words)
+    assert run.code == 0
+    assert run == sq3d(*words, "--help")
+    assert run.text.startswith(f"Usage: sq3d {' '.join(words)} ")
+
+
+def test_help_of_what_does_not_exist_is_a_usage_error(sq3d: Run) -> None:
+    run = sq3d("help", "train", "everything")
+    assert (run.code, run.out) == (2, b"")
+    assert "no such command `everything`" in run.err
+
+
 def test_help_of_compress_lists_the_registered_codecs(sq3d: Run) -> None:
     text = sq3d("compress", "--help").text
     for spec in codecs():

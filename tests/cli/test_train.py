@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cloud_pair import CLOUD
+from plane_pair import PLANE
 
 from squeeze3d.codecs.pairs import registry
 from squeeze3d.mapping.code_model import CodeModel
@@ -27,7 +28,8 @@ SMALL = ("--steps", "12", "--log-every", "4", "--batch-size", "16", "--device", 
 def _pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import torch
 
-    monkeypatch.setitem(registry._BY_ID, CLOUD.id, CLOUD)
+    for pair in (CLOUD, PLANE):
+        monkeypatch.setitem(registry._BY_ID, pair.id, pair)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -132,6 +134,24 @@ def test_fine_tuning_reports_before_and_after_in_json(sq3d: Run, data: Path, tmp
     assert (tmp_path / "run" / "quantised" / "mapping.safetensors").exists()
 
 
+def test_spatial_weights_and_rendering_loss_go_on_where_they_were_stopped(sq3d: Run, tmp_path: Path) -> None:
+    pair = ("--pair", "points.plane")
+    assert sq3d("train", "dataset", *pair, "--count", "60", "-o", "planes", "-q").code == 0
+    train = ("train", "mapping", *pair, "--data", "planes", *SMALL, "--no-code", "--spatial-weights", "0.1")
+    train = (*train, "--render-weight", "10", "--render-every", "3", "--render-samples", "1")
+    run = sq3d(*train, "-o", "run")
+    assert run.code == 0
+    assert [line.count("  rendering ") for line in run.err.splitlines()] == [1, 1, 1, 0, 0]
+    recipe = json.loads(Path("run/config.json").read_text())["recipe"]
+    assert recipe["spatial_weights"] == 0.1
+    assert [recipe[f"render_{name}"] for name in ("weight", "every", "samples")] == [10.0, 3, 1]
+    sq3d(*train, "-o", "parts", "--steps", "7")
+    assert sq3d(*train, "-o", "parts", "--resume").code == 0
+    refused = sq3d(*train, "-o", "run", "--render-weight", "20")
+    assert refused.code == 2
+    assert "render weight: 10.0, not 20.0" in refused.err
+
+
 def test_quiet_says_nothing(sq3d: Run, data: Path) -> None:
     run = sq3d("train", "mapping", *PAIR, "--data", data, "-o", "run", *SMALL, "-q")
     assert (run.code, run.out, run.err) == (0, b"", "")
@@ -174,6 +194,13 @@ def test_resume_demands_a_run_and_force_starts_over(sq3d: Run, data: Path) -> No
         (["--quantised", "5", "--devices", "2"], "`--quantised` runs on one device"),
         (["--rates", "1,x"], "`--rates x` is not a number"),
         (["--save-every", "soon"], "`--save-every soon` is not"),
+        (["--spatial-weights", "0"], "spatial weights must lie in"),
+        (["--spatial-weights", "0.1"], "are not feature planes in space"),
+        (["--render-weight", "-1"], "`--render-weight -1` is not a number from 0 on"),
+        (["--render-weight", "1"], "cannot measure how far"),
+        (["--render-weight", "1", "--render-every", "0"], "`--render-every 0` is not a whole number from 1 on"),
+        (["--render-every", "2"], "`--render-every` needs a rendering loss"),
+        (["--render-samples", "2"], "`--render-samples` needs a rendering loss"),
     ],
 )
 def test_usage_errors_are_told_before_anything_is_written(

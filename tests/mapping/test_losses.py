@@ -121,6 +121,12 @@ def test_weighted_elements_count_as_much_as_they_weigh():
     assert float(MappingLoss(gram=None, element_weights=weights)(outputs, targets, outputs).total) == pytest.approx(0.5)
 
 
+def test_samples_may_have_weights_of_their_own():
+    outputs, targets = torch.zeros(2, 1, 2), torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]])
+    weights = torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]]])
+    assert float(reconstruction_loss(outputs, targets, weights)) == pytest.approx(2 / 4)
+
+
 class Spheres:
     """A generator whose asset is the length of its latent; latents of negative sum generate nothing."""
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from squeeze3d.errors import FormatError, InputError
-from squeeze3d.mapping.triplanes import LatentStandardiser, StandardiserFit, surface_weights
+from squeeze3d.mapping.triplanes import LatentStandardiser, StandardiserFit, cell_weights, surface_weights
 
 
 def latents(count: int) -> torch.Tensor:
@@ -113,6 +113,21 @@ def test_cells_near_the_surface_weigh_more():
     assert float(weights[:, :, 0].max()) == float(weights.min())
     high = int((weights[0] == weights.max()).sum())
     assert np.pi * 8**2 < high < np.pi * 10.5**2  # the disc of radius 8 cells, and one cell around it
+
+
+def test_each_sample_of_a_batch_has_weights_of_its_own():
+    cells = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
+    cells[0, :, 2, 2] = 1
+    cells[1, :, :, :4] = 1
+    weights = cell_weights(cells, background=0.2, margin=1)
+    assert weights.shape == (3, 3, 1, 8, 8)
+    assert torch.allclose(weights.mean(dim=(1, 2, 3, 4)), torch.ones(3))
+    for sample, share in ((0, 9 / 64), (1, 5 / 8)):
+        surface = 1 / (share + 0.2 * (1 - share))
+        assert weights[sample].unique().tolist() == pytest.approx([0.2 * surface, surface])
+    assert torch.allclose(weights[2], torch.ones(3, 1, 8, 8))
+    assert torch.equal(cell_weights(cells, background=1.0), torch.ones(3, 3, 1, 8, 8))
+    assert torch.equal(cell_weights(cells[2:], background=0.0), torch.ones(1, 3, 1, 8, 8))
 
 
 def test_points_on_the_border_and_outside():

@@ -16,6 +16,7 @@ from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.errors import UsageError
 from squeeze3d.mapping.code_model import CodeModel, standardised
 from squeeze3d.mapping.networks import load_mapping
+from squeeze3d.training import rates
 from squeeze3d.training.dataset import LatentPairs
 from squeeze3d.training.finetune import QuantiserNoise, fine_tune, gentler, nearest_rate, price_of_bits
 from squeeze3d.training.presets import preset
@@ -73,6 +74,17 @@ def test_reported_numbers_are_those_of_real_streams(
     variance = everything.astype(np.float64).var(axis=0).mean()
     assert report.rates[1].bytes == pytest.approx(np.mean(lengths))
     assert report.rates[1].latent_error == pytest.approx(np.mean((latents - targets) ** 2) / variance, rel=1e-5)
+
+
+def test_long_codes_are_written_as_they_are(trained: Path, pairs: LatentPairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "LARGEST_TRANSFORM", CLOUD.code_size - 1)
+    model, report = fit_code_model(CLOUD, pairs, trained, rates=RATES)
+    assert model.analysis is None
+    assert report.coefficients == CLOUD.code_size
+
+
+def test_a_sensitivity_gets_four_probes_for_each_number_of_the_code() -> None:
+    assert [rates.probes_for(codes, 2048) for codes in (16, 1024, 1 << 20)] == [512, 8, 4]
 
 
 def test_saved_models_come_with_table_and_plot(

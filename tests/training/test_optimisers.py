@@ -11,7 +11,7 @@ import torch
 
 from squeeze3d.errors import UnsupportedError, UsageError
 from squeeze3d.mapping.networks import build_mapping
-from squeeze3d.training.optimisers import build_optimisers, is_matrix, schedule
+from squeeze3d.training.optimisers import ADAMW_RATE, build_optimisers, is_matrix
 from squeeze3d.training.schedules import Constant, LinearDecay
 
 NAMES = ("wide", "tall", "conv", "bias", "huge")
@@ -28,13 +28,12 @@ def test_muon_follows_the_recorded_steps():
     parameters = {name: torch.nn.Parameter(recorded(name, "init")) for name in NAMES}
     rates = parity.arrays("parity_muon")["lrs"]
     optimisers = build_optimisers(parameters.values(), "muon", lr=float(rates[0]))
-    schedulers = schedule(optimisers, lambda step: float(rates[min(step, 2)] / rates[0]))
     for step in range(3):
         for name, parameter in parameters.items():
             parameter.grad = recorded(name, f"grad{step}")
-        for optimiser, scheduler in zip(optimisers, schedulers, strict=True):
+        for optimiser, start in zip(optimisers, (float(rates[0]), ADAMW_RATE), strict=True):
+            optimiser.param_groups[0]["lr"] = start * float(rates[step] / rates[0])
             optimiser.step()
-            scheduler.step()
     for name, parameter in parameters.items():
         final = parameter.detach()
         by_muon = is_matrix(parameter)
@@ -99,30 +98,29 @@ def test_idle_optimisers_and_frozen_parameters_are_left_out():
 def train(steps: int, *, interrupt: bool, preset: str) -> dict[str, torch.Tensor]:
     """Weights of a small convolutional network after some steps, with or without going through a file half-way."""
 
-    def fresh(seed: int) -> tuple[torch.nn.Module, list[torch.optim.Optimizer], list]:
+    def fresh(seed: int) -> tuple[torch.nn.Module, list[torch.optim.Optimizer]]:
         torch.manual_seed(seed)
         network = build_mapping(
             "conv3d", encoder_shape=(2, 4, 4, 4), generator_shape=(2, 4, 4, 4), code_size=3, dropout=0, bottleneck=3
         )
-        optimisers = build_optimisers(network.parameters(), preset, lr=1e-2)
-        return network, optimisers, schedule(optimisers, LinearDecay(1e-2, 1e-4, 6))
+        return network, build_optimisers(network.parameters(), preset, lr=1e-2)
 
     with torch.random.fork_rng():
-        network, optimisers, schedulers = fresh(0)
+        network, optimisers = fresh(0)
         for step in range(steps):
             if interrupt and step == steps // 2:
                 file = io.BytesIO()
-                torch.save([network.state_dict(), *(part.state_dict() for part in optimisers + schedulers)], file)
-                network, optimisers, schedulers = fresh(1)
+                torch.save([part.state_dict() for part in (network, *optimisers)], file)
+                network, optimisers = fresh(1)
                 file.seek(0)
                 states = torch.load(file, weights_only=True)
-                for part, state in zip([network, *optimisers, *schedulers], states, strict=True):
+                for part, state in zip([network, *optimisers], states, strict=True):
                     part.load_state_dict(state)
             latents = torch.randn(2, 2, 4, 4, 4, generator=torch.Generator().manual_seed(step))
             network.zero_grad()
             (network(latents)[0] - latents).square().mean().backward()
-            for part in optimisers + schedulers:
-                part.step()
+            for optimiser in optimisers:
+                optimiser.step()
     return {key: value.detach() for key, value in network.state_dict().items()}
 
 
@@ -187,14 +185,3 @@ def test_linear_decay_is_a_line_and_then_flat():
 def test_refuses_impossible_schedules(wrong):
     with pytest.raises(UsageError, match="cannot decay"):
         LinearDecay(*wrong)
-
-
-def test_both_rates_follow_one_schedule():
-    network = torch.nn.Linear(3, 2)
-    optimisers = build_optimisers(network.parameters(), "muon", lr=1e-2)
-    schedulers = schedule(optimisers, LinearDecay(1e-2, 1e-4, 2))
-    for part in optimisers + schedulers:
-        part.step()
-    muon, adamw = (optimiser.param_groups[0]["lr"] for optimiser in optimisers)
-    assert muon == pytest.approx((1e-2 + 1e-4) / 2)
-    assert adamw == pytest.approx(3e-4 * muon / 1e-2)

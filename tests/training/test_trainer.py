@@ -234,6 +234,14 @@ def test_the_learning_rate_falls_from_start_to_end(train: Train) -> None:
     assert np.allclose(np.diff(rates), (1e-5 - 1e-3) / 20)
 
 
+def test_both_optimisers_follow_one_schedule(train: Train, tmp_path: Path) -> None:
+    train(steps=10, optimiser="muon", lr=1e-2, final_lr=1e-4, adamw_lr=3e-4)
+    optimisers = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["optimisers"]
+    muon, adamw = (each["param_groups"][0]["lr"] for each in optimisers)
+    assert muon == pytest.approx(1e-4 + (1e-2 - 1e-4) / 10)
+    assert adamw == pytest.approx(3e-4 * muon / 1e-2)
+
+
 def test_a_constant_rate_stays(train: Train) -> None:
     result = train(steps=4, every=1, lr=1e-4, final_lr=1e-4, decay_epochs=None, optimiser="adam")
     rates = [entry["lr"] for entry in read_log(result.folder / "log.jsonl") if entry["kind"] == "train"]
