@@ -30,8 +30,17 @@ def toy(toy_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy pair, ready to run in this process and in those it starts; returns the weights directory."""
     import toy_pair
 
+    from squeeze3d.codecs import registry as codecs
+    from squeeze3d.codecs.pairs import registry as pairs
+    from squeeze3d.weights import registry as weights
+
+    # Other tests go over all codecs: the pair is there for this test alone.
+    for module, names in ((codecs, ("_BY_ID", "_BY_WIRE")), (pairs, ("_BY_ID",)), (weights, ("_BY_NAME",))):
+        for name in names:
+            monkeypatch.setattr(module, name, dict(getattr(module, name)))
+    toy_pair.register()
     monkeypatch.setenv("SQ3D_WEIGHTS", str(toy_weights))
-    monkeypatch.setenv("SQ3D_PLUGINS", "toy_pair")
+    monkeypatch.setenv("SQ3D_PLUGINS", "toy_plugin")
     folder = str(Path(toy_pair.__file__).parent)
     monkeypatch.setenv("PYTHONPATH", folder)
     return toy_weights

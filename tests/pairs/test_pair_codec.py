@@ -19,11 +19,10 @@ import squeeze3d
 from squeeze3d.assets import Mesh, Primitive
 from squeeze3d.assets.transform import scale_and_shift
 from squeeze3d.bitstream.container import Container, Tag
-from squeeze3d.codecs.pairs.codec import PairOptions, read_symbols, refine_steps
+from squeeze3d.codecs.pairs.codec import PairOptions, codec_of, read_symbols, refine_steps
 from squeeze3d.codecs.pairs.frame import candidate_poses, place, to_frame
 from squeeze3d.codecs.pairs.networks import code_model, networks
 from squeeze3d.codecs.pairs.refine import refine
-from squeeze3d.codecs.registry import codec_by_id
 from squeeze3d.codecs.spec import Fidelity, Job
 from squeeze3d.errors import (
     ChecksumError,
@@ -141,7 +140,7 @@ def test_symbols_are_the_same_on_1_and_2_threads_alone_and_in_a_batch(toy: Path)
         read[threads] = [read_symbols(TOY, Container.from_bytes(data))[1].tolist() for data in files]
     assert read[1] == read[2]
     script = (
-        "import sys, json, torch, toy_pair\n"
+        "import sys, json, torch, toy_pair, toy_plugin\n"
         "torch.set_num_threads(2)\n"
         "from squeeze3d.bitstream.container import Container\n"
         "from squeeze3d.codecs.pairs.codec import read_symbols\n"
@@ -164,7 +163,7 @@ def test_assets_are_alike_whatever_the_threads(encoded: squeeze3d.Encoded):
 
 def test_reading_symbols_imports_no_torch(encoded: squeeze3d.Encoded):
     script = (
-        "import sys, toy_pair\n"
+        "import sys, toy_pair, toy_plugin\n"
         "from squeeze3d.bitstream.container import Container\n"
         "from squeeze3d.codecs.pairs.codec import read_symbols\n"
         "container = Container.from_bytes(bytes.fromhex(sys.argv[1]))\n"
@@ -322,7 +321,7 @@ def test_refinement_brings_the_result_closer_and_never_further(toy: Path):
 
 
 def test_effort_buys_refinement():
-    spec = codec_by_id("mesh.toy")
+    spec = codec_of(TOY)
     steps = [refine_steps(TOY, PairOptions(), Job(effort=effort)) for effort in range(1, 10)]
     assert steps[:3] == [0, 0, 0]
     assert steps[3:] == [20, 40, 80, 160, 320, 640]

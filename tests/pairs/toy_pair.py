@@ -6,8 +6,7 @@ z_G (3, 4, 8, 8) ─► triplane lookup at icosphere vertices ─► small MLP �
 ```
 
 `pretrain` trains both as an autoencoder whose head is thrown away: encoder and generator do not share a latent space,
-which is what the mapping is for. Importing this module with `SQ3D_PLUGINS=toy_pair` makes `mesh.toy` known to the
-program.
+which is what the mapping is for. `SQ3D_PLUGINS=toy_plugin` makes `mesh.toy` known to the program.
 """
 
 from __future__ import annotations
@@ -265,40 +264,42 @@ def pretrain(folder: Path, *, solids: int = 384, steps: int = 600) -> Files:
     return files
 
 
-for _name, _what in (
-    ("toy-encoder", "point network"),
-    ("toy-generator", "star-shaped solids"),
-    ("toy-mapping", "mapping network"),
-    ("toy-code", "code model"),
-):
-    register_artefact(
-        Artefact(
-            name=_name,
-            summary=f"{_what} of the toy pair",
-            repository="squeeze3d/toy",
-            file=f"{_name}.safetensors",
-            license="CC-BY-NC-4.0" if _name == "toy-generator" else "Apache-2.0",
-            non_commercial=_name == "toy-generator",
-        )
-    )
-
-TOY = register_pair(
-    PairSpec(
-        id="mesh.toy",
-        wire=WIRE,
-        summary="star-shaped solids, for tests",
-        kind=Kind.MESH,
-        encoder_shape=(TOKENS, FEATURES),
-        generator_shape=LATENT,
-        code_size=CODE,
-        architecture="residual-mlp",
-        mapping="toy-mapping",
-        code="toy-code",
-        load_encoder=ToyEncoder,
-        load_generator=ToyGenerator,
-        encoder_weights=("toy-encoder",),
-        generator_weights=("toy-generator",),
-        refine_steps=40,
-        license="CC-BY-NC-4.0",
-    )
+TOY = PairSpec(
+    id="mesh.toy",
+    wire=WIRE,
+    summary="star-shaped solids, for tests",
+    kind=Kind.MESH,
+    encoder_shape=(TOKENS, FEATURES),
+    generator_shape=LATENT,
+    code_size=CODE,
+    architecture="residual-mlp",
+    mapping="toy-mapping",
+    code="toy-code",
+    load_encoder=ToyEncoder,
+    load_generator=ToyGenerator,
+    encoder_weights=("toy-encoder",),
+    generator_weights=("toy-generator",),
+    refine_steps=40,
+    license="CC-BY-NC-4.0",
 )
+
+
+def register() -> None:
+    """Make the pair and its weights known to the program. The module `toy_plugin` does it when imported."""
+    for name, what in (
+        ("toy-encoder", "point network"),
+        ("toy-generator", "star-shaped solids"),
+        ("toy-mapping", "mapping network"),
+        ("toy-code", "code model"),
+    ):
+        register_artefact(
+            Artefact(
+                name=name,
+                summary=f"{what} of the toy pair",
+                repository="squeeze3d/toy",
+                file=f"{name}.safetensors",
+                license="CC-BY-NC-4.0" if name == "toy-generator" else "Apache-2.0",
+                non_commercial=name == "toy-generator",
+            )
+        )
+    register_pair(TOY)
