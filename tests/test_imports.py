@@ -148,6 +148,7 @@ MAY_PRINT = (
     "squeeze3d.cli",
     "squeeze3d.bench",
     "squeeze3d.__main__",
+    "squeeze3d.codecs.colour.fit_priors",
     "squeeze3d.codecs.surface.fit_priors",
     "squeeze3d.training",
 )

@@ -1,0 +1,1 @@
+"""Structured latents in miniature: what the embedded mesh pair writes, and how it is read back."""

@@ -1,0 +1,203 @@
+"""`LiteBuilder`: everything an encoder can make of one surface, kept between attempts.
+
+```text
+surface ─► Solid per grid ─► structure, scalars per (tau, step) ─► decoded field ─► surface ─► visible colours ─► cells
+```
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.colour.lookup import cell_means
+from squeeze3d.codecs.lite.cells import surface_flags
+from squeeze3d.codecs.lite.field import decode_field
+from squeeze3d.codecs.lite.model import Header, sides_of
+from squeeze3d.codecs.lite.options import RESOLUTIONS
+from squeeze3d.codecs.lite.rebuild import factor_of, surface_of
+from squeeze3d.codecs.lite.scalars import scalar_bits
+from squeeze3d.codecs.lite.steps import quantise
+from squeeze3d.codecs.lite.structure import structure_bits
+from squeeze3d.geometry.query import SurfaceQuery
+from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangles
+from squeeze3d.geometry.solid import Solid
+from squeeze3d.geometry.surface import Surface
+
+JUDGE_POINTS = 6000
+"""Points that distances between surfaces are measured at."""
+REACH = 0.03
+"""How far in front of a place, in sides of the box, its visible colour is looked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of the geometry."""
+
+    grid: int
+    tau: float
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What a plan comes to."""
+
+    plan: Plan
+    header: Header
+    occupied: NDArray[np.bool_]
+    scalars: NDArray[np.int32] | None
+    bits: float
+    """Ideal length of structure and scalars."""
+
+
+class LiteBuilder:
+    """State of one encoder."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        self.pose = Pose.from_bounds(surface.bounds)
+        self.sides = sides_of(surface.bounds)
+        self._solids: dict[int, Solid] = {}
+        self._centres: dict[tuple[int, float], NDArray[np.float32]] = {}
+        self._structure_bits: dict[tuple[int, float], float] = {}
+        self._geometries: dict[Plan, Geometry] = {}
+        self._fields: dict[Plan, NDArray[np.float32]] = {}
+        self._errors: dict[tuple[Plan, int], float] = {}
+
+    @cached_property
+    def look(self) -> Header:
+        """Header with the constants of the material."""
+        materials = [m.material for m in self.surface.materials]
+        areas = np.bincount(self.surface.face_materials, self.surface.areas + 1e-30, len(materials))
+
+        def mean(values: list[float]) -> float:
+            return float(np.clip(areas @ np.array(values) / areas.sum(), 0, 1))
+
+        return Header(
+            0,
+            self.sides,
+            double_sided=any(m.double_sided for m in materials),
+            unlit=all(m.unlit for m in materials),
+            metallic=round(15 * mean([m.metallic if m.metallic_roughness_texture is None else 0.0 for m in materials])),
+            roughness=round(15 * mean([m.roughness for m in materials])),
+        )
+
+    @cached_property
+    def canonical(self) -> NDArray[np.float64]:
+        """(V, 3) vertices, longest side 1."""
+        return self.pose.to_canonical(self.surface.positions)
+
+    @cached_property
+    def query(self) -> SurfaceQuery:
+        """Queries of the original in the canonical frame."""
+        return SurfaceQuery(self.canonical, self.surface.triangles)
+
+    @cached_property
+    def _visible(self) -> NDArray[np.float64]:
+        """Points of the original that can be seen from outside, canonical."""
+        triangles = self.surface.triangles
+        faces, weights = sample_triangles(face_areas(self.canonical, triangles), 2 * JUDGE_POINTS, seed=3)
+        points = (self.canonical[triangles[faces]] * weights[:, :, None]).sum(axis=1)
+        free = np.zeros(len(points), dtype=bool)
+        # A ray to one of a few directions of the half spaces on either side gets out.
+        directions = np.random.default_rng(7).normal(size=(12, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        for direction in (*directions, *-directions):
+            rays = np.concatenate([points + 1e-3 * direction, np.broadcast_to(direction, points.shape)], axis=1)
+            free |= ~np.isfinite(self.query.cast(rays)[1])
+        seen = points[free]
+        return seen if len(seen) >= 100 else points
+
+    # Geometry
+
+    def header(self, plan: Plan) -> Header:
+        """Header of a plan, at level 0 and without smoothing."""
+        return dataclasses.replace(self.look, grid=plan.grid, step=plan.step)
+
+    def centres(self, grid: int, tau: float) -> NDArray[np.float32]:
+        """Signed distances at cell centres."""
+        key = grid, tau
+        if key not in self._centres:
+            if grid not in self._solids:
+                header = dataclasses.replace(self.look, grid=grid)
+                positions = header.frame(self.pose).to_grid(self.surface.positions)
+                self._solids[grid] = Solid(positions, self.surface.triangles, header.cells)
+            self._centres[key] = self._solids[grid].centres(tau)
+        return self._centres[key]
+
+    def geometry(self, plan: Plan) -> Geometry:
+        """Structure, scalars and their ideal length."""
+        if plan not in self._geometries:
+            centres = self.centres(plan.grid, plan.tau)
+            occupied = centres < 0.5
+            key = plan.grid, plan.tau
+            if key not in self._structure_bits:
+                self._structure_bits[key] = structure_bits(occupied)
+            bits, scalars = self._structure_bits[key], None
+            if plan.step:
+                scalars = quantise(centres[surface_flags(occupied)], plan.step)
+                bits += scalar_bits(occupied, scalars, plan.step)
+            self._geometries[plan] = Geometry(plan, self.header(plan), occupied, scalars, bits)
+        return self._geometries[plan]
+
+    def is_possible(self, grid: int, tau: float) -> bool:
+        """Whether the grid holds anything of the surface."""
+        return bool((self.centres(grid, tau) < 0.5).any())
+
+    def field(self, plan: Plan) -> NDArray[np.float32]:
+        """What a decoder makes of structure and scalars."""
+        if plan not in self._fields:
+            if len(self._fields) > 6:
+                self._fields.pop(next(iter(self._fields)))
+            made = self.geometry(plan)
+            self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(made.header))
+        return self._fields[plan]
+
+    def error(self, plan: Plan, level: int) -> float:
+        """Distance between the decoded surface and the visible original, in sides of the box.
+
+        Root mean square over points of both; what is missing counts as much as what is too much.
+        """
+        if (plan, level) not in self._errors:
+            header = dataclasses.replace(self.header(plan), level=level)
+            positions, triangles = surface_of(self.field(plan), header)
+            if len(triangles) == 0:
+                self._errors[plan, level] = np.inf
+            else:
+                places = self.pose.to_canonical(header.frame(self.pose).to_world(positions))
+                own = SurfaceQuery(places, triangles)
+                forward = own.distance(self._visible)
+                faces, weights = sample_triangles(face_areas(places, triangles), JUDGE_POINTS, seed=6)
+                points = (places[triangles[faces]] * weights[:, :, None]).sum(axis=1)
+                backward = self.query.distance(points)
+                # A few far points weigh as much as many near ones: detail that is lost shows.
+                self._errors[plan, level] = float(np.sqrt((forward**2).mean() + (backward**2).mean()))
+        return self._errors[plan, level]
+
+    # Colours
+
+    def cell_colours(
+        self, plan: Plan, header: Header
+    ) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]:
+        """Surface cells, their (K, 3) visible sRGB colours and (K,) weights, for the decoded surface."""
+        positions, triangles = surface_of(self.field(plan), header)
+        flags = surface_flags(self.geometry(plan).occupied)
+        places = self.pose.to_canonical(header.frame(self.pose).to_world(positions))
+        faces, weights = sample_triangles(face_areas(places, triangles), max(20_000, 6 * int(flags.sum())), seed=5)
+        points = (places[triangles[faces]] * weights[:, :, None]).sum(axis=1)
+        hits = self.query.outer_layer(points, face_normals(places, triangles)[faces], REACH)
+        rgb = 255 * self.surface.colours_at(hits.faces, hits.weights)[:, :3]
+        spots = (positions[triangles[faces]] * weights[:, :, None]).sum(axis=1)
+        _, means, counts = cell_means(spots, rgb, flags.shape, flags)
+        return flags, means, counts
+
+
+def grids() -> range:
+    """Numbers of all grids, coarsest first."""
+    return range(len(RESOLUTIONS))

@@ -1,0 +1,78 @@
+"""From a decoded `LiteModel` to a `Mesh`: field, isosurface, colours. NumPy alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.mesh import Material, Mesh, Primitive
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.colour.lookup import lookup
+from squeeze3d.codecs.colour.model import CellColours
+from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
+from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel
+from squeeze3d.errors import FormatError
+from squeeze3d.geometry.smoothing import taubin
+
+FINE_UP_TO = 48
+"""Grids up to this size are decoded with 4^3 sub-cells to a cell, larger ones with 2^3. Part of the format."""
+
+
+def factor_of(header: Header) -> int:
+    """Sub-cells of a cell along an axis."""
+    return 4 if header.resolution <= FINE_UP_TO else 2
+
+
+def surface_of(fine: NDArray[np.float32], header: Header) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices (V, 3) in grid coordinates and triangles (F, 3) of a decoded field."""
+    positions, triangles = extract(fine, factor_of(header), LEVELS[header.level])
+    return taubin(positions, triangles, SMOOTHING[header.smoothing]), triangles
+
+
+def to_mesh(model: LiteModel, limits: Limits) -> Mesh:
+    """Build the mesh in the asset's own frame.
+
+    Raises LimitError, or FormatError where the field has no surface.
+    """
+    fine = decode_field(model.occupied, model.scalars, model.header.step, factor_of(model.header), limits=limits)
+    positions, triangles = surface_of(fine, model.header)
+    if len(triangles) == 0:
+        raise FormatError("the field has no surface")
+    return assemble(model.pose, model.header, positions, triangles, model.colours)
+
+
+def assemble(
+    pose: Pose,
+    header: Header,
+    positions: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    colours: CellColours,
+) -> Mesh:
+    """Mesh of a surface in grid coordinates, with smooth normals and colours looked up at its vertices."""
+    rgba = np.ones((len(positions), 4), dtype=np.float32)
+    rgba[:, :3] = srgb_to_linear(lookup(colours, positions))
+    world = header.frame(pose).to_world(positions)
+    material = Material(
+        metallic=header.metallic / 15,
+        roughness=header.roughness / 15,
+        double_sided=header.double_sided,
+        unlit=header.unlit,
+    )
+    primitive = Primitive(
+        world.astype(np.float32), triangles, normals=_normals(world, triangles), colours=rgba, material=0
+    )
+    return Mesh((primitive,), (material,))
+
+
+def _normals(positions: NDArray[np.float64], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(V, 3) unit normals: means of the faces around, weighted by area."""
+    a, b, c = (positions[triangles[:, k]] for k in range(3))
+    cross = np.cross(b - a, c - a)
+    total = np.stack(
+        [sum(np.bincount(triangles[:, k], cross[:, axis], len(positions)) for k in range(3)) for axis in range(3)],
+        axis=1,
+    )
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.divide(total, length, out=np.zeros_like(total), where=length > 0).astype(np.float32)

@@ -1,0 +1,352 @@
+"""Train the local decoder of the embedded mesh pair: `python -m squeeze3d.training.lite_field DATA -o RUN`.
+
+```text
+cells ─► turned, scalars quantised by a random step or left out ─► network ─► 64 distances
+loss = |distance|, clipped to +-0.6 cells + sign + differences of neighbouring sub-cells
+```
+
+A run goes on where its last checkpoint stands. What is exported is a running mean of the weights, so a run can be used
+at any time; in the last part of the run the learning rate falls to 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from squeeze3d.codecs.lite.field_net import OUTPUTS, SUB
+from squeeze3d.codecs.lite.patches import COLUMNS, NEAR, STRUCTURE_COLUMNS
+from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.files import atomic_write, make_folder
+from squeeze3d.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.lite_data import UNIT, LiteData
+from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
+from squeeze3d.training.log import Log
+
+CLIP = 0.6
+"""Distances in cells beyond which the truth is not followed."""
+TRAINED_STEPS = (0.0, 0.0, 0.45, 0.3, 0.15, 0.08)
+"""Steps of the scalars, drawn at random; 0: no scalars."""
+CHUNK = 256
+"""Cells of a batch that share a symmetry and a step."""
+BOXES_FULL = 27
+CELLS = {32: 800, 64: 1200}
+"""Cells of each object to train on, by resolution."""
+VALIDATION_CELLS = {32: 50, 64: 75}
+REPORT = 500
+"""Steps between two measurements, which are also saved."""
+OPTIONS = {
+    "steps": "length of the run",
+    "width": "units in a layer",
+    "depth": "residual layers",
+    "batch": "cells in a step",
+    "lr": "largest learning rate",
+    "sign_weight": "weight of the error of inside and outside",
+    "difference_weight": "weight of the error of differences",
+    "near_weight": "extra weight near the surface",
+    "seed": "of weights and samples",
+}
+"""Fields of the recipe that the command takes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the weights, besides the data."""
+
+    width: int = 352
+    depth: int = 2
+    """Residual layers."""
+    steps: int = 20_000
+    batch: int = 2048
+    lr: float = 2e-3
+    decay: float = 0.4
+    """Last share of the run in which the learning rate falls to 0."""
+    warmup: int = 200
+    average: float = 0.999
+    """Of the running mean of the weights."""
+    sign_weight: float = 0.0
+    """Weight of the cross-entropy of inside and outside."""
+    thin: float = 1.0
+    """How much more an inside sample counts in it than an outside one."""
+    sharpness: float = 0.05
+    """Distance in cells that counts as one unit of log-odds."""
+    difference_weight: float = 0.0
+    """Weight of the error of differences between neighbouring sub-cells."""
+    near_weight: float = 0.0
+    """What samples within 0.3 cells of the surface weigh more."""
+    precision: str = "bf16"
+    seed: int = 0
+
+
+class FieldModel(nn.Module):
+    """See `squeeze3d.codecs.lite.field_net`. Box sums are shares here; `export` puts the factor into the weights."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        sizes = [COLUMNS, *[width] * (depth + 1), OUTPUTS]
+        linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        for number, layer in enumerate(linear):
+            # Residual layers start small, and so do the distances.
+            nn.init.normal_(layer.weight, std=(0.4 if number else 1.4) / layer.in_features**0.5)
+            nn.init.zeros_(layer.bias)
+        self.layers = nn.ModuleList(linear)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """(N, 64) distances in cells of (N, 563) columns."""
+        hidden = torch.relu(self.layers[0](columns))
+        for layer in self.layers[1:-1]:
+            hidden = hidden + torch.relu(layer(hidden))
+        result: Tensor = self.layers[-1](hidden)
+        return result
+
+
+def make_columns(part: Pool, step: float) -> NDArray[np.float32]:
+    """(N, 563) inputs of the model; with step 0 those of the scalars are 0."""
+    columns = np.zeros((len(part), COLUMNS), dtype=np.float32)
+    columns[:, :STRUCTURE_COLUMNS] = part.structure
+    columns[:, len(NEAR) : STRUCTURE_COLUMNS] /= BOXES_FULL
+    if step:
+        middle = STRUCTURE_COLUMNS + part.distances.shape[1]
+        # Surface cells hold distances of at most half a cell.
+        largest = round(0.5 / step - 1e-6)
+        columns[:, STRUCTURE_COLUMNS:middle] = (
+            np.clip(np.rint(part.distances * (UNIT / step)), -largest, largest) * step
+        )
+        columns[:, middle:-1] = part.surface
+        columns[:, -1] = step
+    return columns
+
+
+def make_batch(pool: Pool, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Inputs (N, 563) and true distances (N, 64), in cells, of random cells."""
+    inputs, targets = [], []
+    for _ in range(max(1, size // CHUNK)):
+        part = pool.take(rng.integers(len(pool), size=CHUNK), int(rng.integers(SYMMETRIES)))
+        inputs.append(make_columns(part, float(rng.choice(TRAINED_STEPS))))
+        targets.append(part.fine)
+    truth = np.concatenate(targets).astype(np.float32) * np.float32(UNIT)
+    return torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(truth)
+
+
+def field_loss(found: Tensor, truth: Tensor, recipe: Recipe) -> Tensor:
+    """Loss of (N, 64) distances in cells.
+
+    Where the truth is beyond +-0.6, anything beyond on the same side is right.
+    """
+    clipped = truth.clamp(-CLIP, CLIP)
+    near = (clipped.abs() < CLIP / 2).float()
+    found_here = _follow(found, clipped)
+    weights = 1 + recipe.near_weight * near
+    loss = ((found_here - clipped).abs() * weights).sum() / weights.sum()
+    if recipe.sign_weight:
+        inside = (truth < 0).float()
+        weight = 1 + (recipe.thin - 1) * inside
+        entropy = nn.functional.binary_cross_entropy_with_logits(
+            -found / recipe.sharpness, torch.sigmoid(-truth / recipe.sharpness), weight=weight
+        )
+        loss = loss + recipe.sign_weight * entropy
+    if recipe.difference_weight:
+        loss = loss + recipe.difference_weight * _difference_error(found_here, clipped)
+    return loss
+
+
+def _follow(found: Tensor, clipped: Tensor) -> Tensor:
+    found = torch.where(clipped >= CLIP, found.clamp(max=CLIP), found)
+    return torch.where(clipped <= -CLIP, found.clamp(min=-CLIP), found)
+
+
+def _difference_error(found: Tensor, clipped: Tensor) -> Tensor:
+    """Mean error of the differences between neighbouring sub-cells, in sub-cells."""
+    error = (found - clipped).view(-1, SUB, SUB, SUB)
+    parts = [error.diff(dim=axis).abs().mean() for axis in (1, 2, 3)]
+    return torch.stack(parts).mean() * SUB
+
+
+@torch.no_grad()
+def validate(model: nn.Module, batches: Sequence[tuple[float, Tensor, Tensor]]) -> dict[str, float]:
+    """Errors by step: `l1` clipped, `near` within 0.3 cells, `thick` share of inside samples found outside, and back
+    (`fat`), `slope` of differences.
+    """
+    result: dict[str, float] = {}
+    for step, columns, truth in batches:
+        found = model(columns).float()
+        clipped = truth.clamp(-CLIP, CLIP)
+        error = (_follow(found, clipped) - clipped).abs()
+        near = clipped.abs() < CLIP / 2
+        inside = truth < 0
+        figures = {
+            "l1": error.mean(),
+            "near": error[near].mean(),
+            "thin": (found[inside] >= 0).float().mean(),
+            "fat": (found[~inside] < 0).float().mean(),
+            "slope": _difference_error(_follow(found, clipped), clipped),
+        }
+        result |= {f"{name}@{step:g}": round(float(value), 5) for name, value in figures.items()}
+    return result
+
+
+def validation_batches(pool: Pool, steps: Sequence[float] = (0.0, 0.3, 0.15)) -> list[tuple[float, Tensor, Tensor]]:
+    """The whole pool, once for each step."""
+    truth = torch.from_numpy(pool.fine.astype(np.float32) * np.float32(UNIT))
+    return [(step, torch.from_numpy(make_columns(pool, step)), truth) for step in steps]
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Rises in the warm-up, stays, and falls in a straight line at the end."""
+    left = (recipe.steps - step) / max(1.0, recipe.decay * recipe.steps)
+    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
+
+
+class Run:
+    """One training run in a folder: `checkpoint.pt`, `log.jsonl`, `lite-field.safetensors`."""
+
+    def __init__(self, folder: Path, recipe: Recipe, train: Pool, validation: Pool) -> None:
+        make_folder(folder)
+        self.folder, self.recipe, self.train = folder, recipe, train
+        self.batches = validation_batches(validation)
+        torch.manual_seed(recipe.seed)
+        self.model = FieldModel(recipe.width, recipe.depth)
+        self.mean = FieldModel(recipe.width, recipe.depth)
+        self.mean.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
+        self.step = 0
+        if self._checkpoint.exists():
+            self._resume(load_checkpoint(self._checkpoint))
+        self.log = Log(folder / "log.jsonl", after_step=self.step)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _identity(self) -> dict[str, object]:
+        return {name: value for name, value in asdict(self.recipe).items() if name in ("width", "depth")}
+
+    def _resume(self, state: Checkpoint) -> None:
+        if state.identity != self._identity():
+            raise UsageError(f"`{self._checkpoint}` is of another network", hint="give another folder with `-o`")
+        self.model.load_state_dict(state.model)
+        self.mean.load_state_dict(state.standardiser)
+        self.optimiser.load_state_dict(state.optimisers[0])
+        restore_random_state(state.random)
+        self.step = state.step
+
+    def go(self, *, every: int, until: int | None = None) -> None:
+        """Train to the end, or to a step before it; measure, save and export after every so many steps.
+
+        Ctrl-C ends after the step at hand, with a checkpoint.
+        """
+        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        total, count, started = 0.0, 0, time.monotonic()
+        with held_back() as interrupt:
+            while self.step < last:
+                total += self._advance()
+                count += 1
+                if self.step % every == 0 or self.step == last:
+                    figures = {"loss": round(total / count, 5), **self.measure()}
+                    self.log.write({"kind": "validation", "step": self.step, **figures})
+                    seconds = time.monotonic() - started
+                    print(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}", flush=True)
+                    total, count = 0.0, 0
+                    self.save()
+                if interrupt.requested:
+                    self.save()
+                    interrupt.deliver()
+
+    def measure(self) -> dict[str, float]:
+        """Errors of the mean network on the validation split."""
+        return validate(self.mean, self.batches)
+
+    def _advance(self) -> float:
+        # The step decides the samples: a resumed run sees what it would have seen.
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        columns, truth = make_batch(self.train, self.recipe.batch, rng)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.recipe)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            found = self.model(columns)
+        loss = field_loss(found.float(), truth, self.recipe)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        weight = 1 - min(self.recipe.average, self.step / (self.step + 10))
+        with torch.no_grad():
+            for mean, now in zip(self.mean.parameters(), self.model.parameters(), strict=True):
+                mean.lerp_(now, weight)
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """Write the checkpoint and the network."""
+        save_checkpoint(
+            self._checkpoint,
+            Checkpoint(
+                step=self.step,
+                model=self.model.state_dict(),
+                optimisers=[self.optimiser.state_dict()],
+                random=random_state(),
+                standardiser=self.mean.state_dict(),
+                identity=self._identity(),
+            ),
+        )
+        export(self.mean, self.folder / "lite-field.safetensors")
+
+
+def export(model: FieldModel, path: Path) -> None:
+    """Write a model as `squeeze3d.codecs.lite.field_net` reads it: float16, box sums as whole numbers."""
+    from safetensors.numpy import save
+
+    tensors = {}
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().numpy().copy()
+        if name == "layers.0.weight":
+            array[:, len(NEAR) : STRUCTURE_COLUMNS] /= BOXES_FULL
+        tensors[name] = array.astype(np.float16)
+    atomic_write(path, save(tensors), overwrite=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m squeeze3d.training.lite_field`."""
+    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_field", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("data", type=Path, help="folder that `python -m squeeze3d.training.lite_data` wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    for name, text in OPTIONS.items():
+        default = getattr(Recipe, name)
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, type=type(default), default=default, help=f"{text} (%(default)s)")
+    parser.add_argument("--export", type=Path, help="also write the network to this file")
+    options = parser.parse_args(arguments)
+    recipe = Recipe(**{name: getattr(options, name) for name in OPTIONS})
+    try:
+        data = LiteData(options.data)
+        train = load_cells(data, "train", CELLS, seed=recipe.seed)
+        validation = load_cells(data, "validation", VALIDATION_CELLS, seed=recipe.seed)
+        print(f"{len(train)} cells to train on, {len(validation)} to validate on", flush=True)
+        run = Run(options.output, recipe, train, validation)
+        run.go(every=REPORT)
+        if options.export:
+            export(run.mean, options.export)
+    except Sq3Error as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Train the context network of the scalars: `python -m squeeze3d.training.lite_scalars DATA -o RUN`.
+
+```text
+surface cells ─► turned, a pass and a step drawn at random ─► scalars of earlier passes ─► ContextMLP ─► bits per cell
+                 first 3/4 of the steps in floats, last 1/4 with rounding ─► integer network
+```
+
+RUN holds `checkpoint.pt`, `log.jsonl` and `lite-scalars.safetensors`. The same command again goes on from the
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from squeeze3d.codecs.lite.context_net import ContextNet, cascade_bits, save_net
+from squeeze3d.codecs.lite.patches import SCALARS
+from squeeze3d.codecs.lite.scalars import INPUTS, LARGEST_INPUT, OUTPUTS, PASSES, UNITS, network_inputs
+from squeeze3d.codecs.lite.steps import STEPS, SYMBOLS, quantise
+from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.files import make_folder
+from squeeze3d.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from squeeze3d.training.context_mlp import ContextMLP, cost
+from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.lite_data import UNIT, LiteData
+from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
+from squeeze3d.training.log import Log
+
+CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "lite-scalars.safetensors"
+CHUNK = 128
+"""Cells of a batch that share a symmetry, a pass and a step."""
+REPORT = 500
+"""Steps between two lines of the log, and two checkpoints."""
+CELLS = {32: 500, 64: 700}
+"""Cells of each object to train on, by resolution."""
+VALIDATION_CELLS = {32: 50, 64: 75}
+ROUNDED = 0.25
+"""Share of the steps with rounded weights and activations."""
+_MIDDLE = len(SCALARS) // 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a run this one, its length apart."""
+
+    hidden: tuple[int, ...] = (128, 48)
+    batch: int = 1024
+    rate: float = 3e-3
+    seed: int = 0
+
+
+def known_offsets(number: int) -> NDArray[np.bool_]:
+    """(93,) which cells around one of a pass are of an earlier pass."""
+    order = {parity: place for place, parity in enumerate(PASSES)}
+    own = np.array(PASSES[number])
+    return np.array([order[tuple(parity)] < number for parity in ((SCALARS + own) & 1).tolist()])
+
+
+def samples(part: Pool, number: int, step_index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Inputs (N, 565) of the network and symbols (N,) of cells as if in one pass."""
+    known = part.surface & known_offsets(number)
+    values = quantise(part.distances * UNIT, step_index)
+    inputs = network_inputs(part.structure, values * known * UNITS[step_index], known, step_index)
+    return inputs, values[:, _MIDDLE].astype(np.int64) + SYMBOLS[step_index] // 2
+
+
+def decisions_of(symbols: NDArray[np.int64], step_index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Outcomes (N, 6) of the cascade of each symbol, and 1 where a decision is asked for, else 0."""
+    values = symbols - SYMBOLS[step_index] // 2
+    outcomes = np.zeros((len(values), OUTPUTS), dtype=np.float32)
+    asked = np.zeros_like(outcomes)
+    outcomes[:, 0], asked[:, 0] = values != 0, 1
+    outcomes[:, 1], asked[:, 1] = values > 0, values != 0
+    for magnitude in range(1, SYMBOLS[step_index] // 2):
+        for side, sign in enumerate((1, -1)):
+            outcomes[:, 2 * magnitude + side] = sign * values > magnitude
+            asked[:, 2 * magnitude + side] = sign * values >= magnitude
+    return outcomes, asked
+
+
+class ScalarTraining:
+    """One run in a folder. A checkpoint in it is taken up."""
+
+    def __init__(self, pool: Pool, folder: Path, recipe: Recipe, *, steps: int) -> None:
+        if not len(pool):
+            raise UsageError("there are no cells to train on", hint="check the folder of the data")
+        self.recipe, self.steps, self.step = recipe, steps, 0
+        self._pool, self._folder = pool, folder
+        make_folder(folder)
+        torch.manual_seed(recipe.seed)
+        self.model = ContextMLP(INPUTS, recipe.hidden, OUTPUTS)
+        self._optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.rate, weight_decay=1e-4)
+        if (folder / CHECKPOINT).exists():
+            self._load(folder / CHECKPOINT)
+        self._log = Log(folder / LOG, after_step=self.step)
+
+    def run(self) -> None:
+        """Train to the end. Ctrl-C ends after the step at hand, with a checkpoint."""
+        total, seen, started = 0.0, 0, time.monotonic()
+        with held_back() as interrupt:
+            while self.step < self.steps:
+                total += self._train_step()
+                seen += 1
+                self.step += 1
+                if self.step % REPORT == 0 or self.step == self.steps or interrupt.requested:
+                    bits, seconds = total / seen, round(time.monotonic() - started, 1)
+                    self._log.write({"kind": "train", "step": self.step, "bits_per_cell": bits, "seconds": seconds})
+                    print(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s", flush=True)
+                    total, seen = 0.0, 0
+                    self._save()
+                    interrupt.deliver()
+
+    def validate(self, pool: Pool) -> dict[str, float]:
+        """Bits per cell of the integer network at each step of the scalars, mean over the passes; noted in the log."""
+        net = self.export()
+        figures = {}
+        for index in range(1, len(STEPS)):
+            bits = []
+            for number in range(len(PASSES)):
+                inputs, symbols = samples(pool, number, index)
+                bits.append(cascade_bits(symbols, net.choose(inputs), SYMBOLS[index]).mean())
+            figures[f"bits@{STEPS[index]:g}"] = round(float(np.mean(bits)), 5)
+        self._log.write({"kind": "validation", "step": self.step, **figures})
+        return figures
+
+    def export(self) -> ContextNet:
+        """The integer network as it is now."""
+        return self.model.export(limit=LARGEST_INPUT)
+
+    def _train_step(self) -> float:
+        progress = self.step / self.steps
+        self.model.rounding = progress >= 1 - ROUNDED
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.recipe.rate * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+        inputs, outcomes, asked = self._batch()
+        loss = (cost(self.model(inputs[None])[0], outcomes) * asked).sum() / len(inputs)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        return loss.item()
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        # The step decides the samples: a resumed run sees what it would have seen.
+        random = np.random.default_rng([self.recipe.seed, self.step])
+        parts = []
+        for _ in range(max(1, self.recipe.batch // CHUNK)):
+            part = self._pool.take(random.integers(len(self._pool), size=CHUNK), int(random.integers(SYMMETRIES)))
+            index = int(random.integers(1, len(STEPS)))
+            columns, symbols = samples(part, int(random.integers(len(PASSES))), index)
+            parts.append((columns, *decisions_of(symbols, index)))
+        inputs, outcomes, asked = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+        return inputs, outcomes, asked
+
+    def _identity(self) -> dict[str, object]:
+        return {"inputs": INPUTS, **asdict(self.recipe)}
+
+    def _save(self) -> None:
+        checkpoint = Checkpoint(
+            self.step, self.model.state_dict(), [self._optimiser.state_dict()], random_state(), {}, self._identity()
+        )
+        save_checkpoint(self._folder / CHECKPOINT, checkpoint)
+
+    def _load(self, path: Path) -> None:
+        checkpoint = load_checkpoint(path)
+        if checkpoint.identity != self._identity():
+            raise UsageError(
+                f"`{path}` belongs to a run with another recipe", hint="give the same options, or another folder"
+            )
+        self.model.load_state_dict(checkpoint.model)
+        self._optimiser.load_state_dict(checkpoint.optimisers[0])
+        restore_random_state(checkpoint.random)
+        self.step = checkpoint.step
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m squeeze3d.training.lite_scalars`."""
+    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_scalars", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("data", type=Path, help="folder that `python -m squeeze3d.training.lite_data` wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=20_000, help="length of the run (%(default)s)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=list(Recipe.hidden), help="widths (%(default)s)")
+    parser.add_argument("--batch", type=int, default=Recipe.batch, help="cells in a step (%(default)s)")
+    parser.add_argument("--rate", type=float, default=Recipe.rate, help="largest learning rate (%(default)s)")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--export", type=Path, help="also write the network to this file")
+    options = parser.parse_args(arguments)
+    recipe = Recipe(hidden=tuple(options.hidden), batch=options.batch, rate=options.rate, seed=options.seed)
+    try:
+        data = LiteData(options.data)
+        train = load_cells(data, "train", CELLS, seed=recipe.seed, surface=True)
+        validation = load_cells(data, "validation", VALIDATION_CELLS, seed=recipe.seed, surface=True)
+        print(f"{len(train)} cells to train on, {len(validation)} to validate on", flush=True)
+        run = ScalarTraining(train, options.output, recipe, steps=options.steps)
+        run.run()
+        figures = run.validate(validation)
+        print(f"bits per cell by step of the scalars: {figures}", flush=True)
+        about = {"steps": str(run.step), "recipe": str(asdict(recipe)), "validation": str(figures)}
+        for path in filter(None, (options.output / WEIGHTS, options.export)):
+            save_net(path, run.export(), about)
+    except Sq3Error as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Colours between cells, and cells from points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from colour_cases import coded, gradient, halves, shell
+
+from squeeze3d.codecs.colour import ColourMode, ColourSettings, cell_means, lookup, sharpened
+
+
+def test_centres_of_cells_have_the_colours_of_the_cells():
+    occupied = shell(16)
+    for setting in (
+        ColourSettings(step=4),
+        ColourSettings(ColourMode.PALETTE, entries=5),
+        ColourSettings(ColourMode.SUM, entries=3, step=8),
+        ColourSettings(ColourMode.UNIFORM),
+    ):
+        _, colours = coded(occupied, gradient(occupied), setting)
+        found = lookup(colours, np.argwhere(occupied)) * 255
+        # The cells' bytes come from the integer transform, which rounds twice.
+        assert np.abs(found - colours.rgb).max() <= 1.5
+
+
+def test_a_point_between_two_cells_takes_their_mean():
+    occupied = np.zeros((4, 4, 4), dtype=bool)
+    occupied[1, 2, 2] = occupied[2, 2, 2] = True
+    _, colours = coded(
+        occupied, np.array([[0, 0, 0], [200, 200, 200]], dtype=np.uint8), ColourSettings(step=1, strength=0)
+    )
+    near, middle, far = lookup(colours, np.array([[1.0, 2, 2], [1.5, 2, 2], [2.25, 2, 2]])) * 255
+    np.testing.assert_allclose(near, 0, atol=2)
+    np.testing.assert_allclose(middle, 100, atol=2)
+    np.testing.assert_allclose(far, 200, atol=2)  # Nothing but that cell is occupied around it.
+
+
+def test_palette_borders_are_sharp_between_cells():
+    occupied = np.ones((8, 4, 4), dtype=bool)
+    _, colours = coded(occupied, halves(occupied), ColourSettings(ColourMode.PALETTE, entries=2))
+    found = lookup(colours, np.array([[3.4, 1, 1], [3.6, 1, 1]])) * 255
+    np.testing.assert_allclose(found, [[220, 30, 20], [20, 40, 200]], atol=2.5)
+
+
+def test_points_far_from_all_cells_take_coarser_colours():
+    occupied = np.zeros((16, 16, 16), dtype=bool)
+    occupied[0, 0, 0] = occupied[15, 15, 15] = True
+    _, colours = coded(
+        occupied, np.array([[0, 0, 0], [255, 255, 255]], dtype=np.uint8), ColourSettings(step=1, strength=0)
+    )
+    low, high = lookup(colours, np.array([[3.0, 3, 3], [13.0, 13, 13]])) * 255
+    assert low.max() < 60
+    assert high.min() > 195
+    assert np.isfinite(lookup(colours, np.array([[-1e9, 1e9, np.nan]]))).all()
+
+
+@pytest.mark.parametrize("mode", [ColourMode.PYRAMID, ColourMode.PALETTE])
+def test_left_out_levels_agree_with_interpolated_cells(mode):
+    occupied = np.ones((16, 16, 16), dtype=bool)
+    _, colours = coded(occupied, gradient(occupied), ColourSettings(mode, step=2, skip=1, entries=16))
+    inner = np.all((np.argwhere(occupied) > 0) & (np.argwhere(occupied) < 15), axis=1)
+    found = lookup(colours, np.argwhere(occupied)[inner]) * 255
+    assert np.abs(found - colours.rgb[inner]).mean() < 1.0
+
+
+def test_means_are_those_of_the_points_of_a_cell():
+    points = np.array([[0.1, 0, 0], [-0.4, 0.3, 0], [2.2, 1, 1]])
+    occupied, rgb, weights = cell_means(points, np.array([[10, 0, 0], [20, 0, 0], [7, 8, 9]]), (3, 2, 2))
+    assert np.argwhere(occupied).tolist() == [[0, 0, 0], [2, 1, 1]]
+    assert rgb.tolist() == [[15, 0, 0], [7, 8, 9]]
+    assert weights.tolist() == [2, 1]
+
+
+def test_points_beside_the_given_cells_go_to_the_nearest_or_are_left_out():
+    given = np.zeros((4, 4, 4), dtype=bool)
+    given[0, 0, 0] = given[3, 3, 3] = True
+    points = np.array([[0.7, 0, 0], [0.2, 0, 0], [1.5, 1.5, 1.5]])
+    occupied, rgb, weights = cell_means(points, np.array([[30, 0, 0], [10, 0, 0], [255, 255, 255]]), (4, 4, 4), given)
+    assert occupied is given
+    assert weights.tolist() == [2, 0]
+    assert rgb[0].tolist() == [20, 0, 0]
+
+
+def test_points_on_the_far_faces_belong_to_the_last_cells():
+    occupied, _, weights = cell_means(np.array([[3.5, 9, -7]]), np.array([[1, 2, 3]]), (4, 4, 4))
+    assert np.argwhere(occupied).tolist() == [[3, 3, 0]]
+    assert weights.tolist() == [1]
+
+
+def test_sharpened_cells_interpolate_closer_to_the_points():
+    random = np.random.default_rng(9)
+    points = random.random((20000, 3)) * 7
+    rgb = np.repeat(np.where(np.sin(points[:, :1] * 1.5) > 0, 200.0, 50.0), 3, axis=1)
+    occupied, means, weights = cell_means(points, rgb, (8, 8, 8))
+
+    def error(cells):
+        _, colours = coded(occupied, np.rint(cells).astype(np.uint8), ColourSettings(step=1, strength=0), weights)
+        return float(((lookup(colours, points) * 255 - rgb) ** 2).mean())
+
+    assert error(sharpened(points, rgb, occupied, means)) < 0.8 * error(means)
+
+
+def test_sharpening_leaves_constant_colours_and_cells_without_points():
+    occupied = np.ones((3, 3, 3), dtype=bool)
+    means = np.full((27, 3), 90.0)
+    same = sharpened(np.array([[0.2, 0.1, 0.4]]), np.array([[90, 90, 90]]), occupied, means)
+    np.testing.assert_allclose(same, 90)
+    moved = sharpened(np.array([[0.2, 0.1, 0.4]]), np.array([[190, 90, 90]]), occupied, means)
+    assert moved[0, 0] > 90
+    assert (moved[-1] == 90).all()

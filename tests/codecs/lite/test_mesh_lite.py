@@ -1,0 +1,87 @@
+"""`mesh.lite` as a whole: sizes are met, boxes come back, hostile files end in errors. Not registered yet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hang_guard import ends
+from toy_pair import toy_mesh
+
+from squeeze3d.assets import Mesh, Source, read, write_files
+from squeeze3d.assets.source import Loaded
+from squeeze3d.assets.transform import scale_and_shift
+from squeeze3d.bitstream.container import Container, Tag
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.lite.options import LiteOptions
+from squeeze3d.codecs.mesh_lite import SPEC
+from squeeze3d.codecs.spec import Job
+from squeeze3d.errors import FormatError, Sq3Error, TargetSizeError, UsageError
+from squeeze3d.quality.measure import Reference
+
+
+def loaded(seed: int) -> Loaded:
+    mesh = scale_and_shift(toy_mesh(seed), 2.5, np.array([4.0, -7.0, 1.0]))
+    ((name, data),) = write_files(mesh, "solid.glb").items()
+    return read(Source(data, name))
+
+
+@pytest.fixture(scope="module")
+def solid() -> Loaded:
+    return loaded(5000)
+
+
+@pytest.fixture(scope="module")
+def small(solid: Loaded) -> bytes:
+    return SPEC.encode(solid, LiteOptions(grid=16), Job(400, effort=1)).to_bytes()
+
+
+@pytest.mark.parametrize("target", [150, 900])
+def test_target_sizes_are_met_and_used(solid: Loaded, target: int):
+    size = len(SPEC.encode(solid, LiteOptions(), Job(target, effort=1)).to_bytes())
+    assert target / 3 < size <= target
+
+
+def test_shape_place_and_colour_come_back(solid: Loaded):
+    data = SPEC.encode(solid, LiteOptions(), Job(900, effort=1)).to_bytes()
+    back = SPEC.decode(Container.from_bytes(data), Limits())
+    assert isinstance(back, Mesh)
+    extent = np.ptp(solid.asset.bounds(), axis=0).max()
+    assert np.abs(back.bounds() - solid.asset.bounds()).max() < 0.03 * extent
+    measured = Reference(solid.asset).measure(back)
+    assert measured.iou > 0.95
+    assert measured.psnr > 24
+
+
+def test_same_bytes_twice(solid: Loaded, small: bytes):
+    assert SPEC.encode(solid, LiteOptions(grid=16), Job(400, effort=1)).to_bytes() == small
+
+
+def test_too_few_bytes_are_an_error(solid: Loaded):
+    with pytest.raises(TargetSizeError):
+        SPEC.encode(solid, LiteOptions(), Job(40, effort=1))
+
+
+def test_grids_that_do_not_exist_are_refused():
+    with pytest.raises(UsageError, match="grid"):
+        LiteOptions(grid=17)
+
+
+def test_damaged_symbols_end_in_an_error_or_a_mesh(small: bytes):
+    good = Container.from_bytes(small)
+    symbols = good.chunks[Tag.SYMBOLS]
+    errors = 0
+    with ends():
+        for position in range(0, len(symbols), 3):
+            damaged = bytearray(symbols)
+            damaged[position] ^= 0x11
+            try:
+                SPEC.decode(Container(3, 0, good.pose, None, {Tag.SYMBOLS: bytes(damaged)}), Limits(1 << 28))
+            except Sq3Error:
+                errors += 1
+    assert errors > 10
+
+
+def test_a_file_without_pose_is_refused(small: bytes):
+    good = Container.from_bytes(small)
+    with pytest.raises(FormatError, match="pose"):
+        SPEC.decode(Container(3, 0, None, None, good.chunks), Limits())

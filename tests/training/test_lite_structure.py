@@ -1,0 +1,153 @@
+"""Training of the structure network, in miniature."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from squeeze3d.codecs.lite.context_net import load_net, odds_costs
+from squeeze3d.codecs.lite.pyramid import DYNAMIC, FEATURES, OCTANTS
+from squeeze3d.codecs.lite.structure import WEIGHTS, check_net, structure_bits
+from squeeze3d.errors import UsageError
+from squeeze3d.training.context_mlp import ContextMLP, cost
+from squeeze3d.training.lite_contexts import sample, turned
+from squeeze3d.training.lite_data import DESCRIPTION, FORMAT_VERSION, is_validation
+from squeeze3d.training.lite_structure import Recipe, StructureTraining, load_grids, main
+
+
+def box(shape, low, high):
+    grid = np.zeros(shape, bool)
+    grid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return grid
+
+
+GRIDS = [
+    box((14, 12, 9), (0, 0, 0), (14, 7, 3)) | box((14, 12, 9), (4, 0, 0), (9, 12, 9)),
+    box((8, 8, 8), (1, 1, 1), (8, 8, 8)),
+]
+SMALL = Recipe(hidden=(12, 6), batch=256, per_grid=400, pool=8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_integer_network_is_the_rounded_one():
+    torch.manual_seed(3)
+    model = ContextMLP(40, (20, 10), 2, groups=3, common=15)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    model.rounding = True
+    contexts = torch.randint(0, 2, (3, 200, 40)).float()
+    log_odds = model(contexts)
+    net = model.export()
+    first = net.layers[0].weights
+    assert (first[0, :, :15] == first[1, :, :15]).all()
+    assert (first[0, :, 15:] != first[1, :, 15:]).any()
+    for group in range(3):
+        tables = net.choose(contexts[group].numpy(), group)
+        assert np.array_equal(tables, np.clip(np.floor(4 * log_odds[group].detach().numpy()) + 64, 0, 127))
+        assert len(np.unique(tables)) > 10
+
+
+def test_gradients_pass_the_rounding():
+    model = ContextMLP(6, (4,), groups=2)
+    model.rounding = True
+    cost(model(torch.ones(2, 5, 6)), torch.ones(2, 5, 1)).sum().backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+    assert model.biases[-1].grad.abs().sum() > 0
+
+
+def test_costs_are_bits():
+    odds = torch.tensor([3.125, -1.625])
+    tables = np.floor(4 * odds.numpy()).astype(int) + 64
+    found = cost(odds, torch.tensor([1.0, 1.0])).numpy()
+    assert np.allclose(found, odds_costs()[tables, 1], atol=1e-3)
+
+
+def test_turning_keeps_the_cells():
+    random = np.random.default_rng(0)
+    shapes = set()
+    for _ in range(40):
+        grid = turned(GRIDS[0], random)
+        assert grid.sum() == GRIDS[0].sum()
+        shapes.add(grid.shape)
+    assert len(shapes) == 6
+
+
+def test_samples_are_the_cells_that_are_coded():
+    samples = sample([GRIDS[0]], np.random.default_rng(0), count=10**9, turn=False)
+    assert len(samples) == len(OCTANTS)
+    model = ContextMLP(FEATURES, (8, 4), groups=len(OCTANTS), common=DYNAMIC)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.1)
+    net = model.export()
+    bits = 0.0
+    for group, part in enumerate(samples):
+        contexts = part.unpacked(np.arange(len(part.outcomes))).astype(np.float32)
+        bits += odds_costs()[net.choose(contexts, group)[:, 0], part.outcomes].sum()
+    # What is left is the root and the flags of enclosed parents.
+    assert 0 <= structure_bits(GRIDS[0], net) - bits < 0.1
+
+
+def test_fewer_samples_on_request():
+    samples = sample(GRIDS, np.random.default_rng(0), count=100)
+    assert 100 < sum(len(part.outcomes) for part in samples) < 300
+
+
+def test_training_lowers_the_bits(tmp_path):
+    run = StructureTraining(GRIDS, tmp_path, SMALL, steps=150)
+    before = run.validate(GRIDS)
+    run.run()
+    assert run.validate(GRIDS) < 0.5 * before
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path):
+    whole = StructureTraining(GRIDS, tmp_path / "whole", SMALL, steps=12)
+    whole.run()
+    part = StructureTraining(GRIDS, tmp_path / "part", SMALL, steps=12)
+    for _ in range(5):
+        part._train_step()
+        part.step += 1
+    part._save()
+    again = StructureTraining(GRIDS, tmp_path / "part", SMALL, steps=12)
+    assert again.step == 5
+    again.run()
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_refuses_another_recipe_and_no_data(tmp_path):
+    StructureTraining(GRIDS, tmp_path, SMALL, steps=1).run()
+    with pytest.raises(UsageError, match="another recipe"):
+        StructureTraining(GRIDS, tmp_path, Recipe(hidden=(4,)), steps=1)
+    with pytest.raises(UsageError, match="no grids"):
+        StructureTraining([], tmp_path / "other", SMALL, steps=1)
+
+
+def test_the_command_trains_and_exports(tmp_path, capsys):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / DESCRIPTION).write_text(json.dumps({"version": FORMAT_VERSION}))
+    names = {is_validation(str(number)): str(number) for number in range(50)}
+    arrays = {}
+    for name, grid in zip(names.values(), GRIDS, strict=True):
+        arrays |= {f"{name}|occupied": np.packbits(grid), f"{name}|shape": grid.shape, f"{name}|tau": 1.0}
+    np.savez(folder / "structures-16-000.npz", **arrays)
+    assert [len(load_grids(folder, split)) for split in ("train", "validation")] == [1, 1]
+    sizes = ["--hidden", "8", "4", "--batch", "64", "--steps", "2"]
+    main([str(folder), "-o", str(tmp_path / "run"), *sizes, "--export", str(tmp_path / "net.safetensors")])
+    net = check_net(load_net(tmp_path / "net.safetensors"))
+    assert [layer.weights.shape[1] for layer in net.layers] == [8, 4, 1]
+    assert (tmp_path / "run" / WEIGHTS).read_bytes() == (tmp_path / "net.safetensors").read_bytes()
+    assert "step 2 of 2" in capsys.readouterr().out
