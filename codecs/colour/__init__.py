@@ -1,7 +1,7 @@
 """Colours on the occupied cells of a grid, shared by every codec whose decoder knows such cells.
 
 ```text
-points with colours ─► cell_means ─► choose ─► encode_colours ─► symbols ─► decode_colours ─► lookup
+points with colours ─► cell_means ─► ColourSearch ─► encode_colours ─► symbols ─► decode_colours ─► lookup
                                                  ▲                             ▲
                                  occupied cells ─┴─────────────────────────────┘  (known to both sides)
 ```
@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from squeeze3d.codecs.colour.lookup import cell_means, lookup, sharpened
 from squeeze3d.codecs.colour.model import CellColours, decode_colours, encode_colours
-from squeeze3d.codecs.colour.search import Candidate, choose
+from squeeze3d.codecs.colour.search import Candidate, ColourSearch
 from squeeze3d.codecs.colour.settings import ColourMode, ColourSettings
 
 __all__ = [
     "Candidate",
     "CellColours",
     "ColourMode",
+    "ColourSearch",
     "ColourSettings",
     "cell_means",
-    "choose",
     "decode_colours",
     "encode_colours",
     "lookup",

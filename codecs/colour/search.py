@@ -1,8 +1,16 @@
-"""Which settings suit the colours at hand: sizes are estimated, errors measured, dominated settings dropped."""
+"""Which settings make the most of a number of bytes: sizes are estimated, errors measured.
+
+```text
+two palettes at each resolution ─► the best resolution ─► other palettes, sums, a pyramid ─► best first
+       each kind has a knob (smoothness or step) that is turned until the bytes are used up
+```
+
+Smooth labels with many entries beat exact labels with few: a palette of 16 with large smoothness wins where it fits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +18,19 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.code_length import CodeLength
-from squeeze3d.codecs.colour.model import CellColours, encode_cells
+from squeeze3d.codecs.colour.model import encode_cells
 from squeeze3d.codecs.colour.settings import ColourMode, ColourSettings
 
-STEPS = (60, 40, 27, 18, 12, 8)
-ENTRIES = (2, 4, 8, 16)
-SMOOTHNESS = (0.0, 400.0, 1500.0)
-SUM_ENTRIES = (2, 4, 8)
-SUM_STEPS = (56, 32, 18)
-SUM_SMOOTHNESS = 600.0
+STEPS = (60, 40, 27, 18, 12, 8, 5)
+SMOOTHNESS = (12_000.0, 6000.0, 3000.0, 1500.0, 800.0, 400.0, 150.0, 0.0)
+FIRST_ENTRIES = (8, 2)
+"""Palettes tried at every resolution."""
+OTHER_ENTRIES = (16, 4)
+SUM_ENTRIES = (8, 4)
+SUM_STEPS = (56, 32, 18, 10)
+SUM_SMOOTHNESS = 800.0
+POLISH = 2
+"""Times the smoothness of the winner is moved closer to the bytes there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,68 +44,87 @@ class Candidate:
     settings: ColourSettings
 
 
-def families(skips: Sequence[int] = (0, 1)) -> list[list[ColourSettings]]:
-    """The settings that `choose` tries; within a family each takes more bytes than the one before, as a rule."""
-    result = [[ColourSettings(ColourMode.UNIFORM)]]
-    for skip in skips:
-        result.append([ColourSettings(ColourMode.PYRAMID, step=step, skip=skip) for step in STEPS])
-        for smoothness in SMOOTHNESS:
-            palette = ColourSettings(ColourMode.PALETTE, skip=skip, smoothness=smoothness)
-            result.append([replace(palette, entries=entries) for entries in ENTRIES])
-        for entries in SUM_ENTRIES:
-            total = ColourSettings(ColourMode.SUM, skip=skip, entries=entries, smoothness=SUM_SMOOTHNESS)
-            result.append([replace(total, step=step) for step in SUM_STEPS])
-    return result
-
-
-def choose(
-    occupied: NDArray[np.bool_],
-    rgb: NDArray[np.number],
-    weights: NDArray[np.floating],
-    budget: float = float("inf"),
-    *,
-    skips: Sequence[int] = (0, 1),
-    smooth: NDArray[np.number] | None = None,
-    error: Callable[[CellColours], float] | None = None,
-) -> list[Candidate]:
-    """Settings none of which is both larger and worse than another, smallest first.
+class ColourSearch:
+    """A search for one set of colours.
 
     Parameters
     ----------
-    occupied, rgb, weights : as for `encode_colours`.
-    budget : largest size in bytes; the smallest setting is kept even beyond it.
-    skips : how many levels to leave out, alternatives.
-    smooth : (K, 3) colours for mode PYRAMID, from `sharpened`; None means `rgb`. Palettes and sums gain nothing from
-        sharpened colours. Use it with an `error` that looks up points: cells alone look worse.
-    error : what to judge decoded colours by; None means the weighted squared error of the cells against `rgb`.
-
-    Where settings of mode PYRAMID are chosen, `smooth` is what to encode.
+    full : hierarchy of the occupied cells.
+    rgb, weights : (K, 3) and (K,), as for `encode_colours`.
     """
-    full = Hierarchy(occupied)
-    colours, importance = np.asarray(rgb, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    share = importance / importance.sum() if importance.any() else np.full(full.count, 1 / full.count)
 
-    def cell_error(decoded: CellColours) -> float:
-        return float((share @ (decoded.rgb - colours) ** 2).mean())
+    def __init__(self, full: Hierarchy, rgb: NDArray[np.number], weights: NDArray[np.floating]) -> None:
+        self._full = full
+        self._rgb = np.asarray(rgb, dtype=np.float64)
+        self._weights = np.asarray(weights, dtype=np.float64)
+        used = self._weights.any()
+        self._share = self._weights / self._weights.sum() if used else np.full(full.count, 1 / full.count)
+        self._tried: dict[ColourSettings, Candidate] = {}
 
-    judge = cell_error if error is None else error
-    found = []
-    for family in families([skip for skip in skips if skip < len(full.levels)] or [0]):
-        for settings in family:
+    def fill(self, budget: float, skips: Sequence[int] = (0, 1)) -> list[Candidate]:
+        """Settings of at most `budget` bytes, best first; the smallest there is if none fits.
+
+        Parameters
+        ----------
+        skips : how many levels to leave out, alternatives.
+        """
+        self._tried.clear()
+        uniform = self.candidate(ColourSettings(ColourMode.UNIFORM))
+        if uniform.error > 0:
+            palettes = [
+                self._turned(_palettes(skip, entries), budget)
+                for skip in dict.fromkeys(min(skip, len(self._full.levels) - 1) for skip in skips)
+                for entries in FIRST_ENTRIES
+            ]
+            fitting = [palette for palette in palettes if palette is not None]
+            if fitting:
+                skip = min(fitting, key=lambda c: c.error).settings.skip
+                self._explore(skip, budget)
+        found = sorted(self._tried.values(), key=lambda c: (c.error, c.bytes))
+        return [c for c in found if c.bytes <= budget] or [min(found, key=lambda c: c.bytes)]
+
+    def _explore(self, skip: int, budget: float) -> None:
+        """Everything else at one resolution."""
+        for entries in OTHER_ENTRIES:
+            self._turned(_palettes(skip, entries), budget)
+        for entries in SUM_ENTRIES:
+            both = ColourSettings(ColourMode.SUM, skip=skip, entries=entries, smoothness=SUM_SMOOTHNESS)
+            self._turned([replace(both, step=step) for step in SUM_STEPS], budget)
+        pyramid = ColourSettings(ColourMode.PYRAMID, skip=skip)
+        self._turned([replace(pyramid, step=step) for step in STEPS], budget)
+        best = min((c for c in self._tried.values() if c.bytes <= budget), key=lambda c: c.error)
+        if best.settings.mode is not ColourMode.PALETTE or best.settings.smoothness == 0:
+            return
+        high = best.settings.smoothness
+        low = next(s for s in SMOOTHNESS if s < high)
+        for _ in range(POLISH):
+            middle = round((high * max(low, 50.0)) ** 0.5)
+            fits = self.candidate(replace(best.settings, smoothness=float(middle))).bytes <= budget
+            low, high = (low, middle) if fits else (middle, high)
+
+    def candidate(self, settings: ColourSettings) -> Candidate:
+        """Size and error of one setting."""
+        if settings not in self._tried:
             counter = CodeLength()
-            source = smooth if smooth is not None and settings.mode is ColourMode.PYRAMID else colours
-            decoded = encode_cells(counter, full, source, importance, settings)
-            found.append(Candidate(counter.bits / 8, judge(decoded), settings))
-            if found[-1].bytes > budget:
-                break
-    front = pareto(found)
-    return [candidate for candidate in front if candidate.bytes <= budget] or front[:1]
+            decoded = encode_cells(counter, self._full, self._rgb, self._weights, settings)
+            error = float((self._share @ (decoded.rgb - self._rgb) ** 2).mean())
+            self._tried[settings] = Candidate(counter.bits / 8, error, settings)
+        return self._tried[settings]
+
+    def _turned(self, family: Sequence[ColourSettings], budget: float) -> Candidate | None:
+        """The last setting of a family that fits, found by halving; each takes more bytes than the one before."""
+        best = None
+        low, high = 0, len(family)
+        while low < high:
+            middle = (low + high) // 2
+            candidate = self.candidate(family[middle])
+            if candidate.bytes <= budget:
+                best, low = candidate, middle + 1
+            else:
+                high = middle
+        return best
 
 
-def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that are better than all smaller ones, smallest first."""
-    front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.bytes, c.error)):
-        if not front or candidate.error < front[-1].error:
-            front.append(candidate)
-    return front
+def _palettes(skip: int, entries: int) -> list[ColourSettings]:
+    palette = ColourSettings(ColourMode.PALETTE, skip=skip, entries=entries)
+    return [replace(palette, smoothness=smoothness) for smoothness in SMOOTHNESS]

@@ -17,20 +17,23 @@ from numpy.typing import NDArray
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.colour.lookup import cell_means
 from squeeze3d.codecs.lite.cells import surface_flags
-from squeeze3d.codecs.lite.field import decode_field
+from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
 from squeeze3d.codecs.lite.model import Header, sides_of
-from squeeze3d.codecs.lite.options import RESOLUTIONS
-from squeeze3d.codecs.lite.rebuild import factor_of, surface_of
+from squeeze3d.codecs.lite.preview import Preview
+from squeeze3d.codecs.lite.rebuild import factor_of, surface_of, vertex_normals
 from squeeze3d.codecs.lite.scalars import scalar_bits
 from squeeze3d.codecs.lite.steps import quantise
 from squeeze3d.codecs.lite.structure import structure_bits
+from squeeze3d.codecs.lite.swatches import Swatches
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangles
 from squeeze3d.geometry.solid import Solid
 from squeeze3d.geometry.surface import Surface
 
-JUDGE_POINTS = 6000
-"""Points that distances between surfaces are measured at."""
+PLAIN = 3 / 255
+"""Colours that differ by less are one."""
+COARSE = 2
+"""Sub-cells along an axis at which plans are compared."""
 REACH = 0.03
 """How far in front of a place, in sides of the box, its visible colour is looked for."""
 
@@ -56,6 +59,16 @@ class Geometry:
     """Ideal length of structure and scalars."""
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a plan looks like."""
+
+    level: int
+    """Index into `field.LEVELS`."""
+    score: float
+    """In dB, see `Preview.shape_score`."""
+
+
 class LiteBuilder:
     """State of one encoder."""
 
@@ -68,7 +81,7 @@ class LiteBuilder:
         self._structure_bits: dict[tuple[int, float], float] = {}
         self._geometries: dict[Plan, Geometry] = {}
         self._fields: dict[Plan, NDArray[np.float32]] = {}
-        self._errors: dict[tuple[Plan, int], float] = {}
+        self._shapes: dict[Plan, Shape] = {}
 
     @cached_property
     def look(self) -> Header:
@@ -99,20 +112,19 @@ class LiteBuilder:
         return SurfaceQuery(self.canonical, self.surface.triangles)
 
     @cached_property
-    def _visible(self) -> NDArray[np.float64]:
-        """Points of the original that can be seen from outside, canonical."""
-        triangles = self.surface.triangles
-        faces, weights = sample_triangles(face_areas(self.canonical, triangles), 2 * JUDGE_POINTS, seed=3)
-        points = (self.canonical[triangles[faces]] * weights[:, :, None]).sum(axis=1)
-        free = np.zeros(len(points), dtype=bool)
-        # A ray to one of a few directions of the half spaces on either side gets out.
-        directions = np.random.default_rng(7).normal(size=(12, 3))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        for direction in (*directions, *-directions):
-            rays = np.concatenate([points + 1e-3 * direction, np.broadcast_to(direction, points.shape)], axis=1)
-            free |= ~np.isfinite(self.query.cast(rays)[1])
-        seen = points[free]
-        return seen if len(seen) >= 100 else points
+    def preview(self) -> Preview:
+        """Judge of attempts."""
+        return Preview(self.surface)
+
+    @cached_property
+    def swatches(self) -> Swatches:
+        """The original's colours, roughly."""
+        return Swatches(self.surface, self.query, self.pose)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the whole surface has one colour."""
+        return self.swatches.spread < PLAIN
 
     # Geometry
 
@@ -159,26 +171,41 @@ class LiteBuilder:
             self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(made.header))
         return self._fields[plan]
 
-    def error(self, plan: Plan, level: int) -> float:
-        """Distance between the decoded surface and the visible original, in sides of the box.
+    def shape(self, plan: Plan, start: int = 1) -> Shape:
+        """What a plan looks like at the level that suits it, from a coarse field; levels are climbed from `start`."""
+        if plan not in self._shapes:
+            made = self.geometry(plan)
+            field = decode_field(made.occupied, made.scalars, plan.step, COARSE)
+            self._shapes[plan] = self._climbed(field, COARSE, made.header, start)
+        return self._shapes[plan]
 
-        Root mean square over points of both; what is missing counts as much as what is too much.
-        """
-        if (plan, level) not in self._errors:
-            header = dataclasses.replace(self.header(plan), level=level)
-            positions, triangles = surface_of(self.field(plan), header)
-            if len(triangles) == 0:
-                self._errors[plan, level] = np.inf
-            else:
-                places = self.pose.to_canonical(header.frame(self.pose).to_world(positions))
-                own = SurfaceQuery(places, triangles)
-                forward = own.distance(self._visible)
-                faces, weights = sample_triangles(face_areas(places, triangles), JUDGE_POINTS, seed=6)
-                points = (places[triangles[faces]] * weights[:, :, None]).sum(axis=1)
-                backward = self.query.distance(points)
-                # A few far points weigh as much as many near ones: detail that is lost shows.
-                self._errors[plan, level] = float(np.sqrt((forward**2).mean() + (backward**2).mean()))
-        return self._errors[plan, level]
+    def best_level(self, plan: Plan) -> int:
+        """The level at which the decoded surface looks most like the original."""
+        header, likely = self.header(plan), self.shape(plan).level
+        if factor_of(header) == COARSE:
+            return likely
+        return self._climbed(self.field(plan), factor_of(header), header, likely).level
+
+    def _climbed(self, field: NDArray[np.float32], factor: int, header: Header, start: int) -> Shape:
+        scores = {start: self._shape_score(field, factor, header, start)}
+        for way in (1, -1):
+            level = start + way
+            while 0 <= level < len(LEVELS):
+                scores[level] = self._shape_score(field, factor, header, level)
+                if scores[level] <= scores[level - way]:
+                    break
+                level += way
+            if max(scores, key=lambda at: scores[at]) != start:
+                break
+        best = max(scores, key=lambda at: scores[at])
+        return Shape(best, scores[best])
+
+    def _shape_score(self, field: NDArray[np.float32], factor: int, header: Header, level: int) -> float:
+        positions, triangles = extract(field, factor, LEVELS[level])
+        if len(triangles) == 0:
+            return -np.inf
+        world = header.frame(self.pose).to_world(positions)
+        return self.preview.score(world, triangles, vertex_normals(world, triangles), self.swatches.at(world))
 
     # Colours
 
@@ -196,8 +223,3 @@ class LiteBuilder:
         spots = (positions[triangles[faces]] * weights[:, :, None]).sum(axis=1)
         _, means, counts = cell_means(spots, rgb, flags.shape, flags)
         return flags, means, counts
-
-
-def grids() -> range:
-    """Numbers of all grids, coarsest first."""
-    return range(len(RESOLUTIONS))

@@ -33,7 +33,7 @@ SIDE = 1023
 SMOOTHING = (0, 20, 60, 200)
 """Taubin steps by index. Part of the format."""
 
-_FIELDS = (("weights", 4), ("grid", 3), ("x", 10), ("y", 10), ("z", 10), ("step", 2), ("level", 2), ("smoothing", 2),
+_FIELDS = (("weights", 4), ("grid", 4), ("x", 10), ("y", 10), ("z", 10), ("step", 2), ("level", 2), ("smoothing", 2),
            ("flags", 2), ("metallic", 4), ("roughness", 4))  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from squeeze3d.codecs.spec import option
 from squeeze3d.errors import UsageError
 
-RESOLUTIONS = (16, 24, 32, 48, 64, 96, 128)
+RESOLUTIONS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
 """Cells of the grid along the longest side, by index. Part of the format."""
 
 
@@ -16,7 +16,7 @@ class LiteOptions:
     """Options of `mesh.lite`."""
 
     grid: int = option(
-        0, "cells along the longest side: 16, 24, 32, 48, 64, 96 or 128; 0 follows the size", low=0, high=128
+        0, f"cells along the longest side: {', '.join(map(str, RESOLUTIONS))}; 0 is automatic", low=0, high=128
     )
     tau: float = option(0.0, "gaps up to twice this many cells are closed; 0 is automatic", low=0.0, high=2.0)
     step: int = option(

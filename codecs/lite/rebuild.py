@@ -61,12 +61,12 @@ def assemble(
         unlit=header.unlit,
     )
     primitive = Primitive(
-        world.astype(np.float32), triangles, normals=_normals(world, triangles), colours=rgba, material=0
+        world.astype(np.float32), triangles, normals=vertex_normals(world, triangles), colours=rgba, material=0
     )
     return Mesh((primitive,), (material,))
 
 
-def _normals(positions: NDArray[np.float64], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+def vertex_normals(positions: NDArray[np.float64], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     """(V, 3) unit normals: means of the faces around, weighted by area."""
     a, b, c = (positions[triangles[:, k]] for k in range(3))
     cross = np.cross(b - a, c - a)

@@ -1,32 +1,31 @@
 """Settings for a `mesh.lite` file of a given size.
 
 ```text
-size ─► plans whose geometry leaves room for colours ─► decode, distance to the original ─► the best few
-     ─► colours that fill the rest ─► the judge, where there is one
+size ─► plans whose geometry fits ─► a glance at each, in rough colours ─► the best one for each share of the bytes
+     ─► colours that fill the rest ─► a glance at each, coloured ─► the best one, with or without smoothing
 ```
 
 Structure, scalars and colours compete for the same bytes, and which split is best differs between assets: several are
-decoded and looked at.
+finished and looked at.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.bitstream.limits import Limits
-from squeeze3d.codecs.colour.model import encode_colours
-from squeeze3d.codecs.colour.search import Candidate as ColourCandidate
-from squeeze3d.codecs.colour.search import choose
-from squeeze3d.codecs.lite.build import LiteBuilder, Plan, grids
-from squeeze3d.codecs.lite.field import LEVELS
-from squeeze3d.codecs.lite.model import LiteModel, encode_geometry, to_container
+from squeeze3d.codecs.colour.cells import Hierarchy
+from squeeze3d.codecs.colour.lookup import lookup
+from squeeze3d.codecs.colour.model import encode_cells
+from squeeze3d.codecs.colour.search import ColourSearch
+from squeeze3d.codecs.colour.settings import ColourSettings
+from squeeze3d.codecs.lite.build import LiteBuilder, Plan
+from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel, encode_geometry, to_container
 from squeeze3d.codecs.lite.options import RESOLUTIONS, LiteOptions
-from squeeze3d.codecs.lite.rebuild import to_mesh
+from squeeze3d.codecs.lite.rebuild import surface_of, vertex_normals
 from squeeze3d.codecs.lite.steps import STEPS
 from squeeze3d.codecs.spec import Job
 
@@ -34,24 +33,40 @@ DEFAULT_SIZE = 1000
 """Bytes aimed at where nobody names a size."""
 RAW = 10
 """Bytes of a stream that are neither geometry nor colours: raw fields, symbol hash, rounding."""
-LEAST, MOST = 0.25, 0.88
-"""Shares of the room that geometry may take."""
-TAUS = (1.0, 0.55)
-"""Closing radii in cells; the smaller one is kinder to gaps, the larger one cheaper."""
-DISTANCE_WEIGHT = 20.0
-"""What a root mean square distance of the whole box counts against a squared colour error of 1."""
+SHARES = (0.9, 0.7, 0.8, 0.55, 0.4)
+"""Shares of the room that geometry may take next to colours, the largest first, then the more usual ones."""
+LEAST = 0.2
+"""Plans below this share of the room are not worth a look where there are others."""
+PLAIN_SHARE, PLAIN_LEAST = 0.985, 0.5
+"""The same for assets of one colour, which costs next to nothing."""
+GROWTH = 1.5
+"""Bytes of a structure grow at least with this power of the grid's resolution: finer grids need not be tried."""
+TAUS = (1.0, 0.55, 1.5, 0.75)
+"""Closing radii in cells, the most useful first. Smaller ones are kinder to gaps, larger ones cheaper."""
 COLOUR_SIDE = 64
 """Colour grids beyond this many cells a side are only tried where there are bytes to fill them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Paint:
+    """Colours of the surface cells, and how they are coded."""
+
+    full: Hierarchy
+    rgb: NDArray[np.uint8]
+    weights: NDArray[np.float64]
+    settings: ColourSettings
+
+
+@dataclass(frozen=True, eq=False)
 class Found:
     """A finished stream."""
 
+    plan: Plan
+    paint: Paint
     model: LiteModel
     symbols: bytes
-    error: float
-    """Render-free: geometry and colour."""
+    score: float
+    """See `Preview.score`."""
 
 
 class Search:
@@ -70,88 +85,131 @@ class Search:
         job = self.job
         # Where the size is only a place to look at, nobody minds a few bytes more.
         room = (job.target_size or DEFAULT_SIZE) * (1.0 if job.exact else 1.1) - self.fixed
-        plans = self._plans(room)
-        finalists = 1 + (job.effort >= 3) + (job.effort >= 5) + (job.effort >= 8)
-        ranked: list[tuple[float, Plan, int]] = []
-        for index, plan in enumerate(plans):
-            job.progress("decode", 0.1 + 0.5 * index / len(plans))
-            level = min(range(len(LEVELS)), key=lambda level: self.builder.error(plan, level))
-            ranked.append((self.builder.error(plan, level), plan, level))
-        ranked.sort(key=lambda entry: entry[0])
+        finalists = self._finalists(room)
         found = []
-        for index, (_, plan, level) in enumerate(ranked[:finalists]):
-            job.progress("colours", 0.6 + 0.3 * index / finalists)
-            result = self._coloured(plan, level, room)
+        for index, plan in enumerate(finalists):
+            job.progress("colours", 0.5 + 0.4 * index / len(finalists))
+            result = self._coloured(plan, room)
             if result is not None:
                 found.append(result)
-        judge = job.judge
         if not found:
             return None
-        if judge is None or len(found) == 1:
-            return min(found, key=lambda f: f.error)
-        return max(found, key=lambda f: judge(to_mesh(f.model, Limits())))
+        best = max(found, key=lambda f: f.score)
+        return self._smoothed(best) if job.effort >= 3 else best
 
-    def _plans(self, room: float) -> list[Plan]:
-        """Plans whose geometry takes a fair share of the room, at most a dozen."""
-        plans = list(self._affordable(room))
-        fair = [p for p in plans if self.builder.geometry(p).bits / 8 >= LEAST * room]
+    def _finalists(self, room: float) -> list[Plan]:
+        """The best plan for each of some shares of the room, the largest share first."""
+        shares = (PLAIN_SHARE,) if self.builder.is_plain else SHARES[: 1 + self.job.effort]
+        looked = self._looked(shares[0] * room, list(self._first(shares[0] * room)))
+        best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
+        for tau in self._taus[1:]:
+            others = [dataclasses.replace(plan, tau=tau) for plan in dict.fromkeys(best)]
+            looked += self._looked(shares[0] * room, [plan for plan in others if self._holds(plan)])
+        best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
+        if len(shares) == 1:
+            # Nothing but the shape decides: the full field has the last word.
+            best = sorted(looked, key=lambda plan: -self.builder.shape(plan).score)[: 1 + self.job.effort // 2]
+        return list(dict.fromkeys(best))
+
+    @property
+    def _taus(self) -> tuple[float, ...]:
+        if self.options.tau:
+            return (self.options.tau,)
+        return TAUS[: 1 if self.job.effort < 3 else 3 if self.job.effort < 7 else 4]
+
+    def _looked(self, most: float, plans: list[Plan]) -> list[Plan]:
+        """Plans that fit, after a look at each."""
+        fitting = []
+        level = 1
+        for index, plan in enumerate(plans):
+            self.job.progress("shape", 0.05 + 0.45 * index / len(plans))
+            if self.builder.geometry(plan).bits / 8 <= most:
+                level = self.builder.shape(plan, level).level
+                fitting.append(plan)
+        return fitting
+
+    def _best(self, plans: list[Plan], most: float) -> Plan | None:
+        fitting = [plan for plan in plans if self.builder.geometry(plan).bits / 8 <= most]
+        return max(fitting, key=lambda plan: self.builder.shape(plan).score, default=None)
+
+    def _holds(self, plan: Plan) -> bool:
+        return self.builder.is_possible(plan.grid, plan.tau)
+
+    def _first(self, most: float) -> list[Plan]:
+        """Plans of the favourite closing radius that are worth a look, fine grids before coarse ones."""
+        tau = self._taus[0]
+        steps = (self.options.step,) if self.options.step >= 0 else range(min(len(STEPS), 1 + self.job.effort))
+        plans = []
+        for grid in self._grids(tau, most):
+            for step in steps:
+                plan = Plan(grid, tau, step)
+                if self.builder.geometry(plan).bits / 8 > most:
+                    break
+                plans.append(plan)
+        least = (PLAIN_LEAST if self.builder.is_plain else LEAST) * most
         # Where everything is small, the finest there is.
-        chosen = fair or plans[-3:]
-        most = 2 + 2 * self.job.effort
-        if len(chosen) > most:
-            chosen.sort(key=lambda p: -self.builder.geometry(p).bits)
-            chosen = chosen[:: max(1, len(chosen) // most)][:most]
-        return chosen
+        fair = [plan for plan in plans if self.builder.geometry(plan).bits / 8 >= least] or plans[:3]
+        return fair[: 3 + 3 * self.job.effort]
 
-    def _affordable(self, room: float) -> Iterator[Plan]:
-        options, builder = self.options, self.builder
-        wanted = [RESOLUTIONS.index(options.grid)] if options.grid else list(grids())
-        taus = (options.tau,) if options.tau else TAUS if self.job.effort >= 4 else TAUS[:1]
-        steps = (options.step,) if options.step >= 0 else range(len(STEPS))
-        for grid in wanted:
-            too_large = True
-            for tau in taus:
-                if not builder.is_possible(grid, tau):
-                    too_large = False
-                    continue
-                for step in steps:
-                    plan = Plan(grid, tau, step)
-                    if builder.geometry(plan).bits / 8 > MOST * room:
-                        break
-                    too_large = False
-                    yield plan
-            if too_large:
-                return
+    def _grids(self, tau: float, most: float) -> list[int]:
+        """Grids whose structure may fit, finest first; those far too coarse for the room are left out."""
+        builder = self.builder
+        if self.options.grid:
+            wanted = RESOLUTIONS.index(self.options.grid)
+            return [wanted] if builder.is_possible(wanted, tau) else []
+        result: list[int] = []
+        grid = 0
+        while grid < len(RESOLUTIONS):
+            if not builder.is_possible(grid, tau):
+                grid += 1
+                continue
+            size = builder.geometry(Plan(grid, tau, 0)).bits / 8
+            if size > most:
+                break
+            result.insert(0, grid)
+            # Sizes for which this one is a small fraction are reached by larger steps.
+            following = grid + 1
+            while (
+                following + 1 < len(RESOLUTIONS)
+                and 2.5 * size * (RESOLUTIONS[following] / RESOLUTIONS[grid]) ** (GROWTH + 1) < most
+            ):
+                following += 1
+            grid = following
+        return result
 
-    def _coloured(self, plan: Plan, level: int, room: float) -> Found | None:
+    def _coloured(self, plan: Plan, room: float) -> Found | None:
         """A plan with the colours that fit beside it."""
         builder = self.builder
         made = builder.geometry(plan)
-        header = dataclasses.replace(made.header, level=level)
+        header = dataclasses.replace(made.header, level=builder.best_level(plan))
         flags, rgb, weights = builder.cell_colours(plan, header)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]
         skips = [skip for skip in range(5) if 6 <= resolution >> skip <= max(COLOUR_SIDE, left / 10)][:3] or [0]
-        candidates = choose(flags, rgb, weights, left, skips=skips)
-        for candidate in reversed(candidates):
-            found = self._finished(plan, level, candidate, flags, rgb, weights)
+        full = Hierarchy(flags)
+        for candidate in ColourSearch(full, rgb, weights).fill(left, skips):
+            found = self._finished(plan, header, Paint(full, rgb, weights, candidate.settings))
             if len(found.symbols) <= room:
                 return found
         return None
 
-    def _finished(
-        self,
-        plan: Plan,
-        level: int,
-        candidate: ColourCandidate,
-        flags: NDArray[np.bool_],
-        rgb: NDArray[np.uint8],
-        weights: NDArray[np.float64],
-    ) -> Found:
+    def _smoothed(self, found: Found) -> Found:
+        """The same file with the smoothing that looks best; it takes no room."""
+        for smoothing in range(1, len(SMOOTHING)):
+            header = dataclasses.replace(found.model.header, smoothing=smoothing)
+            smoother = self._finished(found.plan, header, found.paint)
+            if smoother.score <= found.score:
+                break
+            found = smoother
+        return found
+
+    def _finished(self, plan: Plan, header: Header, paint: Paint) -> Found:
         builder = self.builder
         made = builder.geometry(plan)
-        header = dataclasses.replace(made.header, level=level)
         encoder = encode_geometry(header, made.occupied, made.scalars)
-        colours = encode_colours(encoder, flags, rgb, weights, candidate.settings)
+        colours = encode_cells(encoder, paint.full, paint.rgb, paint.weights, paint.settings)
         model = LiteModel(builder.pose, header, made.occupied, made.scalars, colours)
-        return Found(model, encoder.finish(), DISTANCE_WEIGHT * builder.error(plan, level) + candidate.error / 255**2)
+        positions, triangles = surface_of(builder.field(plan), header)
+        world = header.frame(builder.pose).to_world(positions)
+        score = builder.preview.score(world, triangles, vertex_normals(world, triangles), lookup(colours, positions))
+        return Found(plan, paint, model, encoder.finish(), score)

@@ -7,7 +7,7 @@ asset ─► to_frame ─► E ─► F_E ─► z ─► refine ─► quantise
 ```
 
 Only symbols, integers, decide how bits are read. What networks make of them may differ in the last bits between
-machines.
+machines. Pairs whose networks know assets of one size only (`PairSpec.layout`) store a layout besides.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from squeeze3d.codecs.pairs.networks import Networks
 
+LAYOUT = 16
+"""Tag of the chunk with the layout, for pairs that have one. Part of the format."""
 RATE_BITS = 4
 """Bits of the rate in front of the symbols. Part of the format."""
 UNLIKELY = 6.0
@@ -80,6 +82,7 @@ class _Point:
     symbols: NDArray[np.int32]
     pose: Pose
     payload: bytes
+    layout: bytes | None
     surprise: float
     """Of the code as the encoder made it, see `CodeModel.surprise`: refinement may buy quality with longer codes."""
 
@@ -102,11 +105,16 @@ def encode(pair: PairSpec, loaded: Loaded, options: PairOptions, job: Job) -> Co
     if "code" not in job.memo:
         job.progress("encode", 0.2)
         framed, _ = to_frame(loaded.asset, pair.half_extent)
+        if pair.layout is not None:
+            framed = pair.layout.enter(framed)
         job.memo["framed"], job.memo["code"] = framed, nets.code_of(framed)
     source = SOURCES.index(loaded.format)
 
     def container(point: _Point) -> Container:
-        return Container(pair.wire, source, point.pose, nets.fingerprint, {Tag.SYMBOLS: point.payload})
+        chunks = {Tag.SYMBOLS: point.payload}
+        if point.layout is not None:
+            chunks[LAYOUT] = point.layout
+        return Container(pair.wire, source, point.pose, nets.fingerprint, chunks)
 
     points: dict[tuple[int, int], _Point] = job.memo.setdefault("points", {})
     steps = refine_steps(pair, options, job)
@@ -158,15 +166,21 @@ def _point(pair: PairSpec, nets: Networks, loaded: Loaded, job: Job, rate: int, 
         symbols = refine(nets, job.memo["framed"], code, rate, steps, progress=job.progress)
     job.progress("generate", 0.8)
     generated = nets.generate(nets.model.dequantise(symbols, rate))
-    poses = candidate_poses(generated, pair.half_extent, loaded.asset)
+    layout = None
+    if pair.layout is not None:
+        layout = pair.layout.describe(loaded.asset, generated)
+        # The layout tells size and place; what is left is the original's own pose.
+        poses: tuple[Pose, ...] = (to_frame(loaded.asset, pair.half_extent)[1],)
+    else:
+        poses = candidate_poses(generated, pair.half_extent, loaded.asset)
     judge = job.judge
     pose = poses[0]
-    if judge is not None:
+    if judge is not None and len(poses) > 1:
         pose = max(poses, key=lambda pose: judge(place(generated, pair.half_extent, pose)))
     encoder = SymbolEncoder()
     encoder.encode_raw([rate], RATE_BITS)
     nets.model.encode(encoder, symbols, rate)
-    return _Point(rate, symbols, pose, encoder.finish(), surprise)
+    return _Point(rate, symbols, pose, encoder.finish(), layout, surprise)
 
 
 def _report(nets: Networks, point: _Point, steps: int, job: Job) -> None:
@@ -188,7 +202,15 @@ def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
     rate, symbols = read_symbols(pair, container)
     assert container.pose is not None
     generated = networks(pair).generate(code_model(pair).dequantise(symbols, rate))
-    return place(generated, pair.half_extent, container.pose)
+    return place(laid_out(pair, generated, container, limits), pair.half_extent, container.pose)
+
+
+def laid_out(pair: PairSpec, generated: Asset, container: Container, limits: Limits) -> Asset:
+    """Generated asset in the pair's frame, with the size that a file asks for.
+
+    Raises FormatError, LimitError.
+    """
+    return generated if pair.layout is None else pair.layout.leave(generated, container.chunks[LAYOUT], limits)
 
 
 def read_symbols(pair: PairSpec, container: Container) -> tuple[int, NDArray[np.int32]]:
@@ -198,7 +220,7 @@ def read_symbols(pair: PairSpec, container: Container) -> tuple[int, NDArray[np.
     """
     from squeeze3d.codecs.pairs.networks import code_model, fingerprint
 
-    container.expect({Tag.SYMBOLS}, set())
+    container.expect({Tag.SYMBOLS} if pair.layout is None else {Tag.SYMBOLS, LAYOUT})
     if container.pose is None or container.fingerprint is None:
         raise FormatError(f"a {pair.id} file needs a pose and a fingerprint")
     present = fingerprint(pair)

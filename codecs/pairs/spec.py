@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from squeeze3d.assets.source import Asset
+from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.spec import Fidelity, Kind
 
 if TYPE_CHECKING:
@@ -65,6 +66,29 @@ class Generator(Protocol):
         """
 
 
+class Layout(Protocol):
+    """How assets of any size become what networks of one size know, and back: grids of cells, for instance.
+
+    What the way back needs beside pose and code is a *layout*, some bytes in the file.
+    """
+
+    def enter(self, asset: Asset) -> Asset:
+        """What the networks know of an asset in the pair's frame. Both are what the functions of encoder and generator
+        get and give.
+
+        Raises InputError for an asset that shows the networks nothing.
+        """
+
+    def describe(self, asset: Asset, generated: Asset) -> bytes:
+        """Layout of an original, chosen such that a generated asset comes closest to it."""
+
+    def leave(self, generated: Asset, layout: bytes, limits: Limits) -> Asset:
+        """Asset in the pair's frame, with the original's size, from a generated one.
+
+        Must bear hostile bytes: raises FormatError, or LimitError for more memory than allowed.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class PairSpec:
     """One pair of a frozen encoder and a frozen generator."""
@@ -104,6 +128,8 @@ class PairSpec:
     """Set where a generator latent is three feature planes (3, C, H, W) that are looked up by position: half the side
     of the cube, around the origin of the generator's frame, that they span. Axes as in
     `squeeze3d.mapping.triplanes.PLANES`."""
+    layout: Layout | None = None
+    """Set where networks know assets of one size only."""
     fidelity: Fidelity = Fidelity.GENERATIVE
     license: str = "Apache-2.0"
     """Strictest licence of all weights."""

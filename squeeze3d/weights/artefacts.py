@@ -31,6 +31,8 @@ class Artefact:
     """Bytes of the published file, where known."""
     sha256: str | None = None
     """SHA-256 of the published file in lower-case hexadecimal, where known."""
+    embedded: bool = False
+    """Whether the file ships with the program. One of the same name in the cache takes its place."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > 100:

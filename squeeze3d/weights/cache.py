@@ -46,9 +46,19 @@ def cached_path(name: str) -> Path:
 
 
 def find(name: str) -> Path | None:
-    """File of an artefact on this machine, or None; raises UsageError for an unknown name."""
+    """File of an artefact on this machine, or None; raises UsageError for an unknown name.
+
+    What was imported or trained here comes before what ships with the program.
+    """
     path = cached_path(name)
+    if not path.is_file() and artefact(name).embedded:
+        path = embedded_path(name)
     return path if path.is_file() else None
+
+
+def embedded_path(name: str) -> Path:
+    """Where an artefact that ships with the program lies."""
+    return Path(__file__).parent / "embedded" / f"{name}.safetensors"
 
 
 def locate(name: str) -> Path:

@@ -1,0 +1,278 @@
+"""`points.lite`: clouds of single objects with colours, in hundreds of bytes. Its weights ship with the program.
+
+```text
+cloud ─► 1,024 points ─► PointEncoder ─► mapping ─► 512 numbers ─► .sq3 ─► mapping ─► PatchGenerator ─► points
+      └► how many, colours? ──────────────┘                                      └─► how many? ───────┘
+```
+
+A Squeeze3D pair like the large ones, with small networks of our own. What was trained on what, MODEL_CARD.md says. What
+comes back has the shape and the colours of the object as seen from some distance, evenly spread, in about as many
+points as there were: 2,048, 4,096, 8,192, 16,384 or 32,768. Scenes and scans with many parts come back as blobs: the
+report shows it, and other codecs do better there.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.assets.points import PointCloud
+from squeeze3d.codecs.pairs.registry import register_pair
+from squeeze3d.codecs.pairs.spec import Files, PairSpec
+from squeeze3d.codecs.spec import Kind
+from squeeze3d.errors import FormatError, InputError
+from squeeze3d.geometry.farthest_points import farthest_points
+from squeeze3d.weights.artefacts import Artefact
+from squeeze3d.weights.registry import register_artefact
+
+if TYPE_CHECKING:
+    import torch
+
+    from squeeze3d.backbones.cloud_distance import Target
+
+    _Network = TypeVar("_Network", bound=torch.nn.Module)
+
+SOURCE_POINTS = 4096
+"""Points of a cloud that are looked at; the encoder chooses among them, and distances are measured to them."""
+SEARCH_PATCH = 16
+"""Points of each patch that a distance looks at."""
+SIZES = (4, 8)
+"""log2 of the fewest and the most points of a patch."""
+_MIDDLE, _PER_DOUBLING = 6.0, 0.3
+LEAST_EXTENT = 1e-6
+"""Longest side of what is looked at, in the frame, where that of a whole cloud is 2 unless it has no extent."""
+FLAG_WEIGHT = 0.02
+"""Of the squared errors of the numbers that say how many points there are and whether they have colours, in a distance.
+"""
+NEIGHBOURLY, RESTLESS = 0.15, 0.5
+"""Noise of the prior beside the mixture of two examples: along factors and beside them, in standard deviations."""
+
+
+def sampled(cloud: PointCloud) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """At most `SOURCE_POINTS` places and sRGB colours in 0..1, the same for the same cloud.
+
+    Raises InputError for a cloud without points, or with places that are not finite.
+    """
+    places, colours = cloud.positions, cloud.colours
+    if not len(places):
+        raise InputError("the cloud has no points")
+    if len(places) > SOURCE_POINTS:
+        # One of each stretch: many scanners and samplers write neighbours one after the other.
+        random = np.random.Generator(np.random.PCG64(0))
+        stretches = np.arange(SOURCE_POINTS) + random.random(SOURCE_POINTS)
+        rows = (stretches * (len(places) / SOURCE_POINTS)).astype(np.int64)
+        places = places[rows]
+        colours = None if colours is None else colours[rows]
+    if not np.isfinite(places).all():
+        raise InputError("the cloud has places that are not finite")
+    shown = None if colours is None else colours[:, :3].astype(np.float32) / 255
+    return places.astype(np.float32), shown
+
+
+def patch_size(points: int) -> float:
+    """log2 of the points in each of 128 patches that together have about so many points."""
+    return float(np.clip(np.log2(max(points, 1) / 128), *SIZES))
+
+
+class LiteEncoder:
+    """E of `points.lite`: what the network says about a cloud, and a row about the cloud as a whole."""
+
+    def __init__(self, files: Files, device: str) -> None:
+        from squeeze3d.backbones.points_lite import PointEncoder
+
+        self.device = device
+        self.network = _filled(PointEncoder(), files["points-lite-encoder"], device)
+
+    def prepare(self, asset: PointCloud) -> tuple[NDArray[np.float32], float]:
+        """(1024, 7) places, colours - 1/2, and +-1 with and without colours, the farthest points first; `patch_size`.
+
+        Raises InputError for a cloud without points, with points that are not finite, or with all of them in one spot.
+        """
+        from squeeze3d.backbones.points_lite import INPUT_POINTS
+
+        places, colours = sampled(asset)
+        if np.ptp(places, axis=0).max() < LEAST_EXTENT:
+            raise InputError("the cloud has no extent: all of its points are at one place")
+        order = farthest_points(places, INPUT_POINTS)
+        seen = np.zeros((INPUT_POINTS, 7), dtype=np.float32)
+        seen[:, :3] = places[order]
+        seen[:, 6] = -1.0
+        if colours is not None:
+            seen[:, 3:6] = colours[order] - 0.5
+            seen[:, 6] = 1.0
+        return seen, patch_size(len(asset.positions))
+
+    def encode(self, prepared: tuple[NDArray[np.float32], float]) -> torch.Tensor:
+        """(1, 65, 12)."""
+        import torch
+
+        seen, size = prepared
+        with torch.no_grad():
+            latent = self.network(torch.from_numpy(seen)[None].to(self.device))
+            row = torch.full_like(latent[:, :1], (size - _MIDDLE) / 2)
+            row[..., ::2] = float(seen[0, 6])
+            return torch.cat([latent, row], dim=1)
+
+
+class LiteGenerator:
+    """G of `points.lite`. The last row of a latent says, as often as it has numbers, how large patches are."""
+
+    def __init__(self, files: Files, device: str) -> None:
+        from squeeze3d.backbones.points_lite import PatchGenerator, disc
+
+        self.device = device
+        self.path = files["points-lite-generator"]
+        self.network = _filled(PatchGenerator(), self.path, device)
+        self.search_disc = disc(SEARCH_PATCH).to(device)
+        self._target: tuple[PointCloud, Target, float] | None = None
+
+    def generate(self, latent: torch.Tensor) -> PointCloud:
+        """2,048 to 32,768 points; with colours if the first number of the style is positive.
+
+        Raises InputError where the network makes numbers that are not finite.
+        """
+        import torch
+
+        from squeeze3d.backbones.points_lite import disc
+
+        with torch.no_grad():
+            size, flag = _size(latent), _flag(latent)
+            # Comparisons with NaN are false: such a latent gets the smallest patches, and is refused below.
+            patch = 2 ** max((step for step in range(SIZES[0], SIZES[1] + 1) if size > step - 0.5), default=SIZES[0])
+            places, colours = self.network(latent[:, :-1], disc(patch).to(self.device))
+            found = places[0].float().cpu().numpy()
+            shown = colours[0].float().cpu().numpy()
+        if not (np.isfinite(found).all() and np.isfinite(shown).all()):
+            raise InputError("the generator made no finite points")
+        rgba = None
+        if flag > 0:
+            rgba = np.full((len(found), 4), 255, dtype=np.uint8)
+            rgba[:, :3] = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
+        return PointCloud(np.ascontiguousarray(found), rgba)
+
+    def draw(self, count: int, seed: int) -> torch.Tensor:
+        """Latents between two examples of one kind (with or without colours), some noise, and any size of patches."""
+        import torch
+
+        from squeeze3d.backbones.points_lite import CHANNELS, LATENT_SHAPE
+
+        prior = self._prior
+        random = torch.Generator().manual_seed(seed)
+        flags, examples, factors = prior["flags"], prior["examples"], prior["factors"]
+        rows = []
+        for _ in range(count):
+            first = int(torch.randint(len(flags), (), generator=random))
+            alike = torch.nonzero(flags == flags[first])[:, 0]
+            second = int(alike[int(torch.randint(len(alike), (), generator=random))])
+            share = 0.5 * float(torch.rand((), generator=random)) ** 1.5
+            code = examples[first].lerp(examples[second], share)
+            code = code + NEIGHBOURLY * prior["sizes"] * torch.randn(len(code), generator=random)
+            rest = RESTLESS * prior["rest"] * torch.randn(len(prior["rest"]), generator=random)
+            row = (prior["mean"] + code @ factors + rest).unflatten(0, LATENT_SHAPE)
+            _set_flag(row[None], float(flags[first]))
+            size = int(torch.randint(SIZES[0], SIZES[1] + 1, (), generator=random))
+            rows.append(torch.cat([row, torch.full((1, CHANNELS), (size - _MIDDLE) * _PER_DOUBLING)]))
+        return torch.stack(rows).to(self.device)
+
+    def distance(self, latent: torch.Tensor, asset: PointCloud) -> torch.Tensor:
+        """Chamfer distance and colours where points meet, see `squeeze3d.backbones.cloud_distance`."""
+        from squeeze3d.backbones.cloud_distance import Target
+
+        if self._target is None or self._target[0] is not asset:
+            self._target = asset, Target(*sampled(asset)), patch_size(len(asset.positions))
+        _, target, size = self._target
+        places, colours = self.network(latent[:, :-1], self.search_disc)
+        wanted = -1.0 if target.colours is None else 1.0
+        said = (_flag(latent) - wanted) ** 2 + (_size(latent) - size) ** 2
+        found: torch.Tensor = target(places[0], colours[0]) + FLAG_WEIGHT * said
+        return found
+
+    @cached_property
+    def _prior(self) -> dict[str, torch.Tensor]:
+        """Only training asks for it: a decoder does without."""
+        from squeeze3d.mapping.checkpoint import read_tensors
+
+        expected = _shapes(self.network, self.path)
+        found = read_tensors(self.path, expected, [name for name in expected if name.startswith("prior.")])
+        prior = {name.removeprefix("prior."): tensor for name, tensor in found.items()}
+        prior["sizes"] = prior["examples"].std(dim=0, unbiased=False)
+        return prior
+
+
+def _size(latent: torch.Tensor) -> torch.Tensor:
+    """log2 of the points in a patch."""
+    return latent[0, -1].mean() / _PER_DOUBLING + _MIDDLE
+
+
+def _flag(latent: torch.Tensor) -> torch.Tensor:
+    """Positive for colours."""
+    from squeeze3d.backbones.points_lite import FLAG_SCALE, LATENT_POINTS
+
+    return latent[0, LATENT_POINTS, 0] / FLAG_SCALE
+
+
+def _set_flag(latent: torch.Tensor, flag: float) -> None:
+    from squeeze3d.backbones.points_lite import FLAG_SCALE, LATENT_POINTS
+
+    latent[:, LATENT_POINTS, 0] = flag * FLAG_SCALE
+
+
+def _filled(network: _Network, path: Path, device: str) -> _Network:
+    """A network with the weights of a file, frozen; raises FormatError for a file that does not fit."""
+    from squeeze3d.mapping.checkpoint import read_tensors
+
+    expected = _shapes(network, path)
+    network.load_state_dict(read_tensors(path, expected, list(network.state_dict())))
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _shapes(network: torch.nn.Module, path: Path) -> dict[str, tuple[int, ...]]:
+    """What a file must hold: the network's tensors and, beside a generator's, those of a prior of any size."""
+    from squeeze3d.backbones.points_lite import LATENT_SHAPE, PatchGenerator
+    from squeeze3d.mapping.checkpoint import read_shapes
+
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if isinstance(network, PatchGenerator):
+        found = read_shapes(path).get("prior.examples", ())
+        if len(found) != 2 or not min(found):
+            raise FormatError(f"`{path}`: `prior.examples` is missing or empty", hint="export the weights again")
+        examples, factors = found
+        size = int(np.prod(LATENT_SHAPE))
+        expected |= {"prior.mean": (size,), "prior.rest": (size,), "prior.factors": (factors, size)}
+        expected |= {"prior.examples": (examples, factors), "prior.flags": (examples,)}
+    return expected
+
+
+for _name, _summary in (
+    ("points-lite-encoder", "PointNet++-like encoder of points.lite"),
+    ("points-lite-generator", "latent points to patches, generator of points.lite"),
+    ("points-lite-mapping", "mapping network of points.lite, code of 512 numbers"),
+    ("points-lite-code", "code model of points.lite"),
+):
+    register_artefact(
+        Artefact(name=_name, summary=_summary, file=f"{_name}.safetensors", license="Apache-2.0", embedded=True)
+    )
+
+POINTS_LITE = register_pair(
+    PairSpec(
+        id="points.lite",
+        wire=8,
+        summary="single objects with colours in hundreds of bytes, weights included",
+        kind=Kind.POINTS,
+        encoder_shape=(65, 12),
+        generator_shape=(131, 10),
+        code_size=512,
+        architecture="residual-mlp",
+        mapping="points-lite-mapping",
+        code="points-lite-code",
+        load_encoder=LiteEncoder,
+        load_generator=LiteGenerator,
+        encoder_weights=("points-lite-encoder",),
+        generator_weights=("points-lite-generator",),
+        refine_steps=200,
+    )
+)
