@@ -77,4 +77,6 @@ SPEC = CodecSpec(
     options=LiteOptions,
     encode=encode,
     decode=decode,
+    usual=1300,
+    largest=8000,
 )

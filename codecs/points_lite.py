@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.points import PointCloud
+from squeeze3d.assets.source import Asset
 from squeeze3d.codecs.pairs.registry import register_pair
 from squeeze3d.codecs.pairs.spec import Files, PairSpec
 from squeeze3d.codecs.spec import Kind
@@ -69,7 +70,7 @@ def sampled(cloud: PointCloud) -> tuple[NDArray[np.float32], NDArray[np.float32]
         colours = None if colours is None else colours[rows]
     if not np.isfinite(places).all():
         raise InputError("the cloud has places that are not finite")
-    shown = None if colours is None else colours[:, :3].astype(np.float32) / 255
+    shown = None if colours is None else (colours[:, :3] / np.float32(255)).astype(np.float32)
     return places.astype(np.float32), shown
 
 
@@ -87,13 +88,14 @@ class LiteEncoder:
         self.device = device
         self.network = _filled(PointEncoder(), files["points-lite-encoder"], device)
 
-    def prepare(self, asset: PointCloud) -> tuple[NDArray[np.float32], float]:
+    def prepare(self, asset: Asset) -> tuple[NDArray[np.float32], float]:
         """(1024, 7) places, colours - 1/2, and +-1 with and without colours, the farthest points first; `patch_size`.
 
         Raises InputError for a cloud without points, with points that are not finite, or with all of them in one spot.
         """
         from squeeze3d.backbones.points_lite import INPUT_POINTS
 
+        assert isinstance(asset, PointCloud)
         places, colours = sampled(asset)
         if np.ptp(places, axis=0).max() < LEAST_EXTENT:
             raise InputError("the cloud has no extent: all of its points are at one place")
@@ -178,10 +180,11 @@ class LiteGenerator:
             rows.append(torch.cat([row, torch.full((1, CHANNELS), (size - _MIDDLE) * _PER_DOUBLING)]))
         return torch.stack(rows).to(self.device)
 
-    def distance(self, latent: torch.Tensor, asset: PointCloud) -> torch.Tensor:
+    def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:
         """Chamfer distance and colours where points meet, see `squeeze3d.backbones.cloud_distance`."""
         from squeeze3d.backbones.cloud_distance import Target
 
+        assert isinstance(asset, PointCloud)
         if self._target is None or self._target[0] is not asset:
             self._target = asset, Target(*sampled(asset)), patch_size(len(asset.positions))
         _, target, size = self._target

@@ -40,7 +40,8 @@ Progress = Callable[[str, float], None]
 
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
-FIRST_SIZE = 3000
+FIRST_SHARE = 0.8
+"""Part of the largest size of interest at which a search begins where that is less than usual."""
 OUTLIER_MARGIN = 1.0
 """Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
@@ -146,7 +147,8 @@ class _Selection:
             elif request.goal is None:
                 result = self._try(spec, request.target_size, exact=True)
             else:
-                result = self._smallest(spec, request.goal)
+                beaten = best.size if best is not None and best.margin >= 0 else None
+                result = self._smallest(spec, request.goal, beaten)
             if result is None:
                 continue
             self.tried.append(_described(result))
@@ -271,14 +273,21 @@ class _Selection:
             return self.request.goal.margin(measured)
         return measured.overall
 
-    def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
-        """Smallest file that reaches the goal; the best one there is if none does."""
+    def _smallest(self, spec: CodecSpec, goal: Goal, beaten: int | None) -> _Result | None:
+        """Smallest file that reaches the goal; the best one there is if none does.
+
+        `beaten` is the size of a file by another codec that reaches it: larger ones are of no interest.
+        """
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
+        if spec.largest is not None:
+            ceiling = min(ceiling, spec.largest)
+        if beaten is not None:
+            ceiling = min(ceiling, beaten - 1)
         search = SizeSearch(
-            FIRST_SIZE,
+            min(spec.usual, FIRST_SHARE * ceiling),
             ceiling=ceiling,
             limit=cap,
             tolerance=self.request.tolerance,

@@ -142,6 +142,10 @@ class CodecSpec:
     """Names of the network weights it needs."""
     missing: Callable[[], str | None] = lambda: None
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
+    usual: int = 3000
+    """Bytes at which a search for a quality begins."""
+    largest: int | None = None
+    """Bytes beyond which its files hardly get better: where quality decides, larger ones are not tried."""
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None

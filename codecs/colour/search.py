@@ -61,12 +61,13 @@ class ColourSearch:
         self._share = self._weights / self._weights.sum() if used else np.full(full.count, 1 / full.count)
         self._tried: dict[ColourSettings, Candidate] = {}
 
-    def fill(self, budget: float, skips: Sequence[int] = (0, 1)) -> list[Candidate]:
+    def fill(self, budget: float, skips: Sequence[int] = (0, 1), *, quick: bool = False) -> list[Candidate]:
         """Settings of at most `budget` bytes, best first; the smallest there is if none fits.
 
         Parameters
         ----------
         skips : how many levels to leave out, alternatives.
+        quick : palettes of one size alone.
         """
         self._tried.clear()
         uniform = self.candidate(ColourSettings(ColourMode.UNIFORM))
@@ -74,10 +75,10 @@ class ColourSearch:
             palettes = [
                 self._turned(_palettes(skip, entries), budget)
                 for skip in dict.fromkeys(min(skip, len(self._full.levels) - 1) for skip in skips)
-                for entries in FIRST_ENTRIES
+                for entries in FIRST_ENTRIES[: 1 if quick else None]
             ]
             fitting = [palette for palette in palettes if palette is not None]
-            if fitting:
+            if fitting and not quick:
                 skip = min(fitting, key=lambda c: c.error).settings.skip
                 self._explore(skip, budget)
         found = sorted(self._tried.values(), key=lambda c: (c.error, c.bytes))

@@ -82,6 +82,7 @@ class LiteBuilder:
         self._geometries: dict[Plan, Geometry] = {}
         self._fields: dict[Plan, NDArray[np.float32]] = {}
         self._shapes: dict[Plan, Shape] = {}
+        self._levels: dict[Plan, int] = {}
 
     @cached_property
     def look(self) -> Header:
@@ -171,20 +172,26 @@ class LiteBuilder:
             self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(made.header))
         return self._fields[plan]
 
-    def shape(self, plan: Plan, start: int = 1) -> Shape:
-        """What a plan looks like at the level that suits it, from a coarse field; levels are climbed from `start`."""
+    def shape(self, plan: Plan, start: int = 1, *, climb: bool = True) -> Shape:
+        """What a plan looks like, from a coarse field, at the level that suits it, which is climbed to from `start`, or
+        at `start` itself.
+        """
         if plan not in self._shapes:
             made = self.geometry(plan)
             field = decode_field(made.occupied, made.scalars, plan.step, COARSE)
-            self._shapes[plan] = self._climbed(field, COARSE, made.header, start)
+            if climb:
+                self._shapes[plan] = self._climbed(field, COARSE, made.header, start)
+            else:
+                self._shapes[plan] = Shape(start, self._shape_score(field, COARSE, made.header, start))
         return self._shapes[plan]
 
     def best_level(self, plan: Plan) -> int:
         """The level at which the decoded surface looks most like the original."""
-        header, likely = self.header(plan), self.shape(plan).level
-        if factor_of(header) == COARSE:
-            return likely
-        return self._climbed(self.field(plan), factor_of(header), header, likely).level
+        if plan not in self._levels:
+            header = self.header(plan)
+            climbed = self._climbed(self.field(plan), factor_of(header), header, self.shape(plan).level)
+            self._levels[plan] = climbed.level
+        return self._levels[plan]
 
     def _climbed(self, field: NDArray[np.float32], factor: int, header: Header, start: int) -> Shape:
         scores = {start: self._shape_score(field, factor, header, start)}

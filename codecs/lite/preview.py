@@ -6,7 +6,7 @@ original ─► a few small views ─┐
 attempt ─────► the same views ─┘
 ```
 
-An encoder compares dozens of attempts. Views of 160 x 160 pixels with one ray each rank them as the large ones do, in a
+An encoder compares dozens of attempts. Views of 96 x 96 pixels with one ray each rank them as the large ones do, in a
 tenth of a second.
 """
 
@@ -23,7 +23,7 @@ from squeeze3d.assets.mesh import Material
 from squeeze3d.geometry.surface import Surface, SurfaceMaterial
 from squeeze3d.render import Channel, Images, MeshRenderer, preview_rig
 
-RESOLUTION = 160
+RESOLUTION = 96
 CAP = 60.0
 """Decibels of a picture without any error."""
 CHANNELS: tuple[Channel, ...] = ("albedo", "shaded")

@@ -5,6 +5,8 @@ size ─► plans whose geometry fits ─► a glance at each, in rough colours 
      ─► colours that fill the rest ─► a glance at each, coloured ─► the best one, with or without smoothing
 ```
 
+A glance is a `Preview`: its views are not those that results are measured on.
+
 Structure, scalars and colours compete for the same bytes, and which split is best differs between assets: several are
 finished and looked at.
 """
@@ -12,11 +14,13 @@ finished and looked at.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.lookup import lookup
 from squeeze3d.codecs.colour.model import encode_cells
@@ -25,22 +29,25 @@ from squeeze3d.codecs.colour.settings import ColourSettings
 from squeeze3d.codecs.lite.build import LiteBuilder, Plan
 from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel, encode_geometry, to_container
 from squeeze3d.codecs.lite.options import RESOLUTIONS, LiteOptions
-from squeeze3d.codecs.lite.rebuild import surface_of, vertex_normals
+from squeeze3d.codecs.lite.rebuild import surface_of, to_mesh, vertex_normals
 from squeeze3d.codecs.lite.steps import STEPS
 from squeeze3d.codecs.spec import Job
 
+LOOKING = 2
+"""Effort at sizes that a search for a quality passes through."""
 DEFAULT_SIZE = 1000
 """Bytes aimed at where nobody names a size."""
 RAW = 10
 """Bytes of a stream that are neither geometry nor colours: raw fields, symbol hash, rounding."""
-SHARES = (0.9, 0.7, 0.8, 0.55, 0.4)
+SHARES = (0.9, 0.75, 0.6, 0.45)
 """Shares of the room that geometry may take next to colours, the largest first, then the more usual ones."""
 LEAST = 0.2
 """Plans below this share of the room are not worth a look where there are others."""
 PLAIN_SHARE, PLAIN_LEAST = 0.985, 0.5
-"""The same for assets of one colour, which costs next to nothing."""
-GROWTH = 1.5
-"""Bytes of a structure grow at least with this power of the grid's resolution: finer grids need not be tried."""
+"""The same for assets of one colour, which costs next to nothing; the latter also where there is no time."""
+FIRST_GRID = RESOLUTIONS.index(32)
+GROWTH = 1.7
+"""Bytes of a structure grow about with this power of the grid's resolution."""
 TAUS = (1.0, 0.55, 1.5, 0.75)
 """Closing radii in cells, the most useful first. Smaller ones are kinder to gaps, larger ones cheaper."""
 COLOUR_SIDE = 64
@@ -76,6 +83,8 @@ class Search:
         self.builder = builder
         self.options = options
         self.job = job
+        # Where the size is only a place to look at, others will follow.
+        self.effort = job.effort if job.exact else min(job.effort, LOOKING)
         empty = to_container(builder.pose, b"", 0, 0)
         # The length of the file and of its one chunk take a byte more than in an empty file.
         self.fixed = len(empty.to_bytes()) + 3
@@ -94,12 +103,20 @@ class Search:
                 found.append(result)
         if not found:
             return None
-        best = max(found, key=lambda f: f.score)
-        return self._smoothed(best) if job.effort >= 3 else best
+        found.sort(key=lambda f: -f.score)
+        best = found[0]
+        if not job.exact and job.judge is not None:
+            # A quality is more than decibels: what it asks for is only seen by whoever asks.
+            judge = job.judge
+            best = max(found[:2], key=lambda f: judge(to_mesh(f.model, Limits())))
+        if self.effort >= 3:
+            thorough = self._coloured(best.plan, room, quick=False)
+            best = self._smoothed(max(filter(None, (best, thorough)), key=lambda f: f.score))
+        return best
 
     def _finalists(self, room: float) -> list[Plan]:
         """The best plan for each of some shares of the room, the largest share first."""
-        shares = (PLAIN_SHARE,) if self.builder.is_plain else SHARES[: 1 + self.job.effort]
+        shares = (PLAIN_SHARE,) if self.builder.is_plain else SHARES[: 2 if self.effort < 3 else None]
         looked = self._looked(shares[0] * room, list(self._first(shares[0] * room)))
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         for tau in self._taus[1:]:
@@ -108,14 +125,14 @@ class Search:
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         if len(shares) == 1:
             # Nothing but the shape decides: the full field has the last word.
-            best = sorted(looked, key=lambda plan: -self.builder.shape(plan).score)[: 1 + self.job.effort // 2]
+            best = sorted(looked, key=lambda plan: -self.builder.shape(plan).score)[: 1 + self.effort // 2]
         return list(dict.fromkeys(best))
 
     @property
     def _taus(self) -> tuple[float, ...]:
         if self.options.tau:
             return (self.options.tau,)
-        return TAUS[: 1 if self.job.effort < 3 else 3 if self.job.effort < 7 else 4]
+        return TAUS[: 1 + (self.effort >= 3) + 2 * (self.effort >= 7)]
 
     def _looked(self, most: float, plans: list[Plan]) -> list[Plan]:
         """Plans that fit, after a look at each."""
@@ -124,7 +141,8 @@ class Search:
         for index, plan in enumerate(plans):
             self.job.progress("shape", 0.05 + 0.45 * index / len(plans))
             if self.builder.geometry(plan).bits / 8 <= most:
-                level = self.builder.shape(plan, level).level
+                # In a hurry, what suits one plan has to do for all.
+                level = self.builder.shape(plan, level, climb=self.effort >= 3 or not fitting).level
                 fitting.append(plan)
         return fitting
 
@@ -138,7 +156,7 @@ class Search:
     def _first(self, most: float) -> list[Plan]:
         """Plans of the favourite closing radius that are worth a look, fine grids before coarse ones."""
         tau = self._taus[0]
-        steps = (self.options.step,) if self.options.step >= 0 else range(min(len(STEPS), 1 + self.job.effort))
+        steps = (self.options.step,) if self.options.step >= 0 else range(len(STEPS))
         plans = []
         for grid in self._grids(tau, most):
             for step in steps:
@@ -146,38 +164,63 @@ class Search:
                 if self.builder.geometry(plan).bits / 8 > most:
                     break
                 plans.append(plan)
-        least = (PLAIN_LEAST if self.builder.is_plain else LEAST) * most
+        least = (PLAIN_LEAST if self.builder.is_plain or self.effort < 3 else LEAST) * most
         # Where everything is small, the finest there is.
         fair = [plan for plan in plans if self.builder.geometry(plan).bits / 8 >= least] or plans[:3]
-        return fair[: 3 + 3 * self.job.effort]
+        return fair[: 3 + 2 * self.effort]
 
     def _grids(self, tau: float, most: float) -> list[int]:
-        """Grids whose structure may fit, finest first; those far too coarse for the room are left out."""
-        builder = self.builder
+        """Grids whose structure fits and takes a fair share, finest first."""
         if self.options.grid:
             wanted = RESOLUTIONS.index(self.options.grid)
-            return [wanted] if builder.is_possible(wanted, tau) else []
+            return [wanted] if self.builder.is_possible(wanted, tau) else []
+        finest = self._finest(tau, most)
         result: list[int] = []
-        grid = 0
-        while grid < len(RESOLUTIONS):
-            if not builder.is_possible(grid, tau):
-                grid += 1
-                continue
-            size = builder.geometry(Plan(grid, tau, 0)).bits / 8
-            if size > most:
+        for grid in range(finest, -1, -1):
+            if not self.builder.is_possible(grid, tau):
                 break
-            result.insert(0, grid)
-            # Sizes for which this one is a small fraction are reached by larger steps.
-            following = grid + 1
-            while (
-                following + 1 < len(RESOLUTIONS)
-                and 2.5 * size * (RESOLUTIONS[following] / RESOLUTIONS[grid]) ** (GROWTH + 1) < most
-            ):
-                following += 1
-            grid = following
+            if result and self._structure(grid, tau) < 0.5 * LEAST * most:
+                break
+            result.append(grid)
+            if len(result) == 2 + self.effort // 2:
+                break
         return result
 
-    def _coloured(self, plan: Plan, room: float) -> Found | None:
+    def _finest(self, tau: float, most: float) -> int:
+        """The finest grid whose structure fits, -1 if none does. Few are tried: sizes follow a power of the sides."""
+        fits, fails = -1, len(RESOLUTIONS)
+        sizes: dict[int, float] = {}
+        guess = FIRST_GRID
+        while fails - fits > 1:
+            sizes[guess] = size = self._structure(guess, tau)
+            if size <= most:
+                fits = guess
+            else:
+                fails = guess
+            guess = min(max(self._predicted(sizes, most), fits + 1), fails - 1)
+        return fits
+
+    def _predicted(self, sizes: dict[int, float], most: float) -> int:
+        """The finest grid that should fit, from the sizes of others."""
+        known = sorted(grid for grid in sizes if sizes[grid] > 0)
+        if not known:
+            return len(RESOLUTIONS) - 1
+        near = min(known, key=lambda grid: abs(math.log(sizes[grid] / most)))
+        power = GROWTH
+        if len(known) > 1:
+            low, high = known[-2:]
+            ratio = RESOLUTIONS[high] / RESOLUTIONS[low]
+            power = min(max(math.log(sizes[high] / sizes[low]) / math.log(ratio), 1.0), 3.0)
+        side = RESOLUTIONS[near] * (most / sizes[near]) ** (1 / power)
+        return max((grid for grid, cells in enumerate(RESOLUTIONS) if cells <= side), default=0)
+
+    def _structure(self, grid: int, tau: float) -> float:
+        """Bytes of a structure; 0 where the grid does not hold anything."""
+        if not self.builder.is_possible(grid, tau):
+            return 0.0
+        return self.builder.geometry(Plan(grid, tau, 0)).bits / 8
+
+    def _coloured(self, plan: Plan, room: float, *, quick: bool = True) -> Found | None:
         """A plan with the colours that fit beside it."""
         builder = self.builder
         made = builder.geometry(plan)
@@ -187,7 +230,7 @@ class Search:
         resolution = RESOLUTIONS[plan.grid]
         skips = [skip for skip in range(5) if 6 <= resolution >> skip <= max(COLOUR_SIDE, left / 10)][:3] or [0]
         full = Hierarchy(flags)
-        for candidate in ColourSearch(full, rgb, weights).fill(left, skips):
+        for candidate in ColourSearch(full, rgb, weights).fill(left, skips, quick=quick):
             found = self._finished(plan, header, Paint(full, rgb, weights, candidate.settings))
             if len(found.symbols) <= room:
                 return found

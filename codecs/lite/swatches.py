@@ -16,8 +16,8 @@ from squeeze3d.geometry.surface import Surface
 
 SIDE = 64
 """Cells along an axis of the canonical cube."""
-POINTS = 60_000
-PROBES = 12
+POINTS = 40_000
+PROBES = 8
 """Directions, and their opposites, in which a point of the surface may be seen."""
 _LIFT = 1e-3
 """Rays start this far off the surface, in sides of the cube."""

@@ -57,7 +57,9 @@ class Surface:
     @property
     def bounds(self) -> NDArray[np.float64]:
         """(2, 3) minimum and maximum over the vertices in use."""
-        used = self.positions[np.unique(self.triangles)]
+        in_use = np.zeros(len(self.positions), dtype=bool)
+        in_use[self.triangles] = True
+        used = self.positions[in_use]
         return np.stack([used.min(axis=0), used.max(axis=0)])
 
     @cached_property

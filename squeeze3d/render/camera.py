@@ -152,14 +152,13 @@ def measuring_rig(bounds: ArrayLike, *, resolution: int = 256, fov: float = 40.0
 
 
 def preview_rig(bounds: ArrayLike, *, resolution: int, fov: float = 40.0) -> tuple[Camera, ...]:
-    """Eight views for an encoder's own decisions, none of them one of `measuring_rig`: what is tuned on one set of
+    """Nine views for an encoder's own decisions, none of them one of `measuring_rig`: what is tuned on one set of
     views and measured on another shows what a file looks like, not what was tuned.
     """
-    rings = ((8.0, 15.0), (48.0, 60.0), (-32.0, 0.0))
-    counts = (4, 2, 2)
+    rings = ((20.0, 30.0, 5), (-10.0, 0.0, 3), (45.0, 75.0, 1))
     return tuple(
         _framed(bounds, start + 360.0 / count * step, elevation, resolution, fov)
-        for (elevation, start), count in zip(rings, counts, strict=True)
+        for elevation, start, count in rings
         for step in range(count)
     )
 

@@ -1,15 +1,13 @@
-"""The list of settings worth considering."""
+"""The search for settings that make the most of a number of bytes."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
 from colour_cases import coded, gradient, halves, shell
 
-from squeeze3d.codecs.colour import ColourMode, ColourSettings, choose
-from squeeze3d.codecs.colour.search import Candidate, pareto
+from squeeze3d.codecs.colour import ColourMode, ColourSearch, ColourSettings
+from squeeze3d.codecs.colour.cells import Hierarchy
 
 
 @pytest.fixture(scope="module")
@@ -17,56 +15,63 @@ def occupied():
     return shell(14)
 
 
-def test_sizes_rise_and_errors_fall(occupied):
-    front = choose(occupied, gradient(occupied), np.ones(int(occupied.sum())))
-    assert len(front) > 3
-    for smaller, larger in itertools.pairwise(front):
-        assert smaller.bytes < larger.bytes
-        assert smaller.error > larger.error
+def search(occupied, rgb) -> ColourSearch:
+    return ColourSearch(Hierarchy(occupied), rgb, np.ones(len(rgb)))
+
+
+def modes(candidates) -> list[ColourMode]:
+    return [candidate.settings.mode for candidate in candidates]
+
+
+def test_the_best_comes_first(occupied):
+    found = search(occupied, gradient(occupied)).fill(120)
+    errors = [candidate.error for candidate in found]
+    assert len(found) > 3
+    assert errors == sorted(errors)
+    assert errors[0] < errors[-1] / 4
+
+
+def test_more_bytes_never_look_worse(occupied):
+    one = search(occupied, gradient(occupied))
+    errors = [one.fill(budget)[0].error for budget in (10, 40, 160, 640)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 10
 
 
 def test_estimates_hold_when_the_settings_are_used(occupied):
     rgb = gradient(occupied)
-    for candidate in choose(occupied, rgb, np.ones(len(rgb))):
+    for candidate in search(occupied, rgb).fill(300)[:6]:
         data, colours = coded(occupied, rgb, candidate.settings)
         assert abs(len(data) - 2 - candidate.bytes) < 0.15 * len(data) + 4
         assert ((colours.rgb.astype(float) - rgb) ** 2).mean() == pytest.approx(candidate.error)
 
 
+def test_the_budget_is_kept_and_used(occupied):
+    random = np.random.default_rng(3)
+    noise = random.integers(0, 256, (int(occupied.sum()), 3)).astype(np.uint8)
+    best = search(occupied, noise).fill(150)[0]
+    assert 100 < best.bytes <= 150
+
+
 def test_flat_parts_are_given_a_palette_and_one_colour_none(occupied):
-    weights = np.ones(int(occupied.sum()))
-    assert choose(occupied, halves(occupied), weights, 40)[-1].settings.mode is ColourMode.PALETTE
-    flat = np.full((len(weights), 3), 255, dtype=np.uint8)
-    assert [c.settings.mode for c in choose(occupied, flat, weights)] == [ColourMode.UNIFORM]
+    assert search(occupied, halves(occupied)).fill(40)[0].settings.mode is ColourMode.PALETTE
+    flat = np.full((int(occupied.sum()), 3), 255, dtype=np.uint8)
+    assert modes(search(occupied, flat).fill(1000)) == [ColourMode.UNIFORM]
 
 
-def test_budget_bounds_the_size_but_leaves_something(occupied):
-    rgb, weights = gradient(occupied), np.ones(int(occupied.sum()))
-    assert choose(occupied, rgb, weights, 40)[-1].bytes <= 40
-    assert [c.settings.mode for c in choose(occupied, rgb, weights, 0)] == [ColourMode.UNIFORM]
+def test_without_room_the_smallest_setting_is_left(occupied):
+    assert modes(search(occupied, gradient(occupied)).fill(0)) == [ColourMode.UNIFORM]
 
 
-def test_a_measure_of_the_caller_replaces_the_error_of_the_cells(occupied):
-    rgb, weights = gradient(occupied), np.ones(int(occupied.sum()))
-    front = choose(occupied, rgb, weights, error=lambda colours: 7.0 if colours.skip == 1 else 9.0)
-    assert front[-1].error == 7.0
-    assert front[-1].settings.skip == 1
+def test_a_quick_search_tries_less_and_keeps_the_budget(occupied):
+    rgb = gradient(occupied)
+    thorough, quick = search(occupied, rgb).fill(80), search(occupied, rgb).fill(80, quick=True)
+    assert len(quick) < len(thorough)
+    assert thorough[0].error <= quick[0].error
+    assert quick[0].bytes <= 80
 
 
-def test_dominated_settings_are_dropped():
-    a, b, c, d = (Candidate(*point, ColourSettings()) for point in ((10, 5.0), (20, 6.0), (20, 3.0), (30, 3.0)))
-    assert pareto([d, c, b, a]) == [a, c]
-
-
-def test_only_pyramids_take_the_sharpened_colours(occupied):
-    rgb, weights = gradient(occupied), np.ones(int(occupied.sum()))
-    other = np.full(rgb.shape, 77.0)
-    seen = []
-
-    def error(colours):
-        seen.append((colours.mode is ColourMode.PYRAMID, float(np.abs(colours.rgb - other).mean())))
-        return 0.0
-
-    choose(occupied, rgb, weights, smooth=other, error=error)
-    assert {near < 8 for smooth, near in seen if smooth} == {True}
-    assert {near < 8 for smooth, near in seen if not smooth} == {False}
+def test_settings_of_a_level_that_is_not_there_count_as_the_coarsest():
+    occupied = np.ones((2, 1, 1), dtype=bool)
+    rgb = np.array([[0, 0, 0], [255, 255, 255]])
+    assert search(occupied, rgb).fill(100, skips=(5, 6))[0].settings == ColourSettings(ColourMode.UNIFORM)
