@@ -9,7 +9,7 @@ points with colours ─► cell_means ─► ColourSearch ─► encode_colours 
 
 from __future__ import annotations
 
-from squeeze3d.codecs.colour.lookup import cell_means, lookup, sharpened
+from squeeze3d.codecs.colour.lookup import cell_means, lookup
 from squeeze3d.codecs.colour.model import CellColours, decode_colours, encode_colours
 from squeeze3d.codecs.colour.search import Candidate, ColourSearch
 from squeeze3d.codecs.colour.settings import ColourMode, ColourSettings
@@ -24,5 +24,4 @@ __all__ = [
     "decode_colours",
     "encode_colours",
     "lookup",
-    "sharpened",
 ]

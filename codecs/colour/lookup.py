@@ -79,42 +79,6 @@ def cell_means(
     return occupied, np.clip(means, 0, 255).astype(np.uint8), total
 
 
-def sharpened(
-    points: NDArray[np.floating],
-    rgb: NDArray[np.number],
-    occupied: NDArray[np.bool_],
-    means: NDArray[np.number],
-    rounds: int = 4,
-) -> NDArray[np.float64]:
-    """Colours of cells whose interpolation is closer to the points than that of their means.
-
-    Interpolated means are blurred twice. Each round adds to every cell the weighted mean of what is missing at the
-    points around it (Landweber iteration).
-
-    Parameters
-    ----------
-    points, rgb : (N, 3) grid coordinates and sRGB in [0, 255].
-    occupied, means : bool grid, and (K, 3) colours of its cells to start from, as `cell_means` gives them.
-    """
-    count = len(means)
-    number = _numbers(np.argwhere(occupied), occupied.shape)
-    around, weights = _corners(number, _inside(np.array(points, dtype=np.float64), occupied.shape), occupied.shape)
-    weights = np.where(around < count, weights, 0.0)
-    near = weights.sum(axis=1) > 0
-    around, weights = around[near], weights[near]
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    goal = np.asarray(rgb, dtype=np.float64)[near]
-    total = np.bincount(around.reshape(-1), weights.reshape(-1), count + 1)
-    colours = np.concatenate([np.asarray(means, dtype=np.float64), np.zeros((1, 3))])
-    for _ in range(rounds):
-        for channel in range(3):
-            missing = goal[:, channel] - (colours[:, channel][around] * weights).sum(axis=1)
-            moves = np.bincount(around.reshape(-1), (weights * missing[:, None]).reshape(-1), count + 1)
-            colours[:, channel] += moves / np.where(total > 0, total, 1.0)
-        colours = np.clip(colours, 0.0, 255.0)
-    return colours[:count]
-
-
 def _trilinear(hierarchy: Hierarchy, values: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, C) interpolated values of the cells; from coarser levels where no cell is near."""
     result = np.zeros((len(points), values.shape[1]))

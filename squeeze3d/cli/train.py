@@ -1,4 +1,4 @@
-"""`sq3d train`: data sets, mapping networks and code models of pairs."""
+"""`sq3d train`: networks of embedded codecs; data sets, mapping networks and code models of pairs."""
 
 from __future__ import annotations
 
@@ -57,6 +57,14 @@ Fit the code model of a trained mapping network, and measure each of its rates o
 also goes to rate.json next to the output, and rate.png shows it.
 """
 
+AUTOENCODER_HELP = """\
+Example: sq3d train autoencoder --codec mesh.lite meshes -o run
+
+Train the networks that ship with the program, for codecs mesh.lite, points.lite and field.lite, on a folder of
+meshes (.glb) and procedural shapes. Meshes are packed into RUN/data first. The same command again goes on where it
+was stopped; with more --steps it goes on with a finished run.
+"""
+
 
 def _complete_pair(incomplete: str) -> list[str]:
     from squeeze3d.codecs.pairs.registry import pairs
@@ -102,7 +110,7 @@ def _number(flag: str, metavar: str, text: str) -> Any:
 app = typer.Typer(
     cls=shared.PlainGroup,
     help=HELP,
-    short_help="Train mapping networks and code models.",
+    short_help="Train networks, mappings and code models.",
     rich_markup_mode=None,
     invoke_without_command=True,
 )
@@ -279,6 +287,36 @@ def mapping(
     return partial(_run_mapping, Reporter("train mapping", as_json=as_json, quiet=quiet, verbose=verbose), request)
 
 
+@app.command(cls=shared.PlainCommand, help=AUTOENCODER_HELP, short_help="Train the networks of an embedded codec.")
+def autoencoder(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Folder of meshes, or of data that an earlier run packed.", show_default=False
+        ),
+    ],
+    codec: Annotated[str, _number("--codec", "ID", "mesh.lite, points.lite or field.lite.")],
+    output: Annotated[str, _output("RUN", "Folder of the run.")],
+    steps: Annotated[str | None, _number("--steps", "N", "Steps of each network, instead of the usual number.")] = None,
+    export: Annotated[str | None, _number("--export", "DIR", "Also write the weights to this folder.")] = None,
+    seed: Seed = "0",
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    as_json: shared.Json = False,
+) -> shared.Action:
+    """Train the networks of an embedded codec."""
+    return partial(
+        _run_autoencoder,
+        Reporter("train autoencoder", as_json=as_json, quiet=quiet, verbose=verbose),
+        codec,
+        Path(data),
+        Path(output),
+        steps=None if steps is None else parse_whole(steps, "--steps", 1),
+        seed=parse_whole(seed, "--seed", 0),
+        export=None if export is None else Path(export),
+    )
+
+
 @app.command(cls=shared.PlainCommand, help=CODE_HELP, short_help="Fit the code model of a mapping network.")
 def code(
     pair: Pair,
@@ -389,6 +427,19 @@ def _run_dataset(
         "refused": report.refused,
         "seconds": time.monotonic() - began,
     }
+    reporter.document([record])
+    return 0
+
+
+def _run_autoencoder(
+    reporter: Reporter, codec: str, data: Path, output: Path, *, steps: int | None, seed: int, export: Path | None
+) -> int:
+    from squeeze3d.training.autoencoders import train_autoencoder
+
+    began = time.monotonic()
+    with native_output_to_stderr():
+        train_autoencoder(codec, data, output, steps=steps, seed=seed, export=export, say=reporter.line)
+    record = {"codec": codec, "output": str(output), "seed": seed, "seconds": time.monotonic() - began}
     reporter.document([record])
     return 0
 

@@ -1,4 +1,4 @@
-"""Training data for the embedded mesh pair: `python -m squeeze3d.training.lite_data FOLDER -o OUT --procedural 400`.
+"""Training data of `mesh.lite`.
 
 ```text
 meshes of a folder ─┐                                          ┌─ fields-32-000.npz      structure, distances, colours
@@ -6,8 +6,8 @@ meshes of a folder ─┐                                          ┌─ fields
 procedural objects ─┘                                          └─ structures-16-000.npz  structures alone
 ```
 
-Shards appear whole, coarse grids first, so that training can start on a part of the data; the command can be stopped
-and repeated. One object in twenty belongs to the validation split, chosen by its name.
+Shards appear whole, coarse grids first, so that training can start on a part of the data; packing can be stopped and
+repeated. One object in twenty belongs to the validation split, chosen by its name.
 
 Distances are signed, in steps of `UNIT` cells, and clipped to +-`LIMIT`. All cells are those of
 `squeeze3d.codecs.lite.cells`, in raster order.
@@ -15,9 +15,7 @@ Distances are signed, in steps of `UNIT` cells, and clipped to +-`LIMIT`. All ce
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 import zipfile
 import zlib
@@ -37,6 +35,7 @@ from squeeze3d.errors import FormatError, InputError, Sq3Error, UsageError
 from squeeze3d.files import atomic_path, atomic_write, make_folder
 from squeeze3d.geometry.solid import GridFrame, Solid
 from squeeze3d.geometry.surface import Surface, flatten
+from squeeze3d.training.log import Say, silent
 from squeeze3d.training.shapes.procedural import procedural_mesh
 
 FORMAT_VERSION = 1
@@ -124,7 +123,7 @@ class LiteData:
         if read_description(self.folder) is None:
             raise InputError(
                 f"`{self.folder}` holds no training data: there is no {DESCRIPTION}",
-                hint="make it: `python -m squeeze3d.training.lite_data`",
+                hint="`sq3d train autoencoder --codec mesh.lite` makes it from a folder of meshes",
             )
 
     def shards(self, part: Part) -> list[Path]:
@@ -298,6 +297,7 @@ def pack(
     workers: int = 1,
     parts: Sequence[Part] | None = None,
     shard_size: int = SHARD,
+    say: Say = silent,
 ) -> dict[str, str]:
     """Write all shards that are missing; returns what could not be packed and why.
 
@@ -315,7 +315,7 @@ def pack(
         for part in (parts if parts is not None else default_parts())
         for start in range(0, len(names), shard_size)
     ]
-    progress = _Progress(len(jobs))
+    progress = _Progress(len(jobs), say)
     with _executor(workers) as executor:
         for part, number, chosen in jobs:
             path = output / f"{part[0]}-{part[1]}-{number:03d}.npz"
@@ -392,9 +392,10 @@ def read_description(folder: Path) -> dict[str, Any] | None:
 
 
 class _Progress:
-    """A line on stderr now and then."""
+    """A line now and then."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, say: Say) -> None:
+        self._say = say
         self._total, self._done, self._start, self._last = total, 0, time.monotonic(), -float(_PAUSE)
 
     def step(self, name: str, failures: int) -> None:
@@ -404,7 +405,7 @@ class _Progress:
             return
         self._last = now
         left_out = f", {failures} objects left out" if failures else ""
-        print(f"{self._done} of {self._total} files, {now - self._start:.0f} s: {name}{left_out}", file=sys.stderr)
+        self._say(f"{self._done} of {self._total} files, {now - self._start:.0f} s: {name}{left_out}")
 
 
 class _Here(Executor):
@@ -418,24 +419,3 @@ class _Here(Executor):
 
 def _executor(workers: int) -> Executor:
     return ProcessPoolExecutor(workers) if workers > 1 else _Here()
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.lite_data`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_data", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="folder of meshes (.glb)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--procedural", type=int, default=0, help="procedural objects to add (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        failures = pack(options.folder, options.output, procedural=options.procedural, workers=options.workers)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-    for name, reason in sorted(failures.items()):
-        print(f"left out {name}: {reason}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

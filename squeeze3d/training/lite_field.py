@@ -1,4 +1,4 @@
-"""Train the local decoder of the embedded mesh pair: `python -m squeeze3d.training.lite_field DATA -o RUN`.
+"""Training of the local decoder of `mesh.lite`.
 
 ```text
 cells ─► turned, scalars quantised by a random step or left out ─► network ─► 64 distances
@@ -11,8 +11,6 @@ at any time; in the last part of the run the learning rate falls to 0.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +24,7 @@ from torch import Tensor, nn
 
 from squeeze3d.codecs.lite.field_net import OUTPUTS, SUB
 from squeeze3d.codecs.lite.patches import COLUMNS, NEAR, STRUCTURE_COLUMNS
-from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.errors import UsageError
 from squeeze3d.files import atomic_write, make_folder
 from squeeze3d.training.checkpoint import (
     Checkpoint,
@@ -38,8 +36,9 @@ from squeeze3d.training.checkpoint import (
 from squeeze3d.training.interrupts import held_back
 from squeeze3d.training.lite_data import UNIT, LiteData
 from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
-from squeeze3d.training.log import Log
+from squeeze3d.training.log import Log, Say, silent
 
+WEIGHTS = "lite-field.safetensors"
 CLIP = 0.6
 """Distances in cells beyond which the truth is not followed."""
 TRAINED_STEPS = (0.0, 0.0, 0.45, 0.3, 0.15, 0.08)
@@ -52,42 +51,30 @@ CELLS = {32: 800, 64: 1200}
 VALIDATION_CELLS = {32: 50, 64: 75}
 REPORT = 500
 """Steps between two measurements, which are also saved."""
-OPTIONS = {
-    "steps": "length of the run",
-    "width": "units in a layer",
-    "depth": "residual layers",
-    "batch": "cells in a step",
-    "lr": "largest learning rate",
-    "sign_weight": "weight of the error of inside and outside",
-    "difference_weight": "weight of the error of differences",
-    "near_weight": "extra weight near the surface",
-    "seed": "of weights and samples",
-}
-"""Fields of the recipe that the command takes."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What decides the weights, besides the data."""
 
-    width: int = 352
+    width: int = 384
     depth: int = 2
     """Residual layers."""
     steps: int = 20_000
-    batch: int = 2048
-    lr: float = 2e-3
+    batch: int = 1024
+    lr: float = 1.5e-3
     decay: float = 0.4
     """Last share of the run in which the learning rate falls to 0."""
     warmup: int = 200
     average: float = 0.999
     """Of the running mean of the weights."""
-    sign_weight: float = 0.0
+    sign_weight: float = 0.1
     """Weight of the cross-entropy of inside and outside."""
     thin: float = 1.0
     """How much more an inside sample counts in it than an outside one."""
     sharpness: float = 0.05
     """Distance in cells that counts as one unit of log-odds."""
-    difference_weight: float = 0.0
+    difference_weight: float = 0.2
     """Weight of the error of differences between neighbouring sub-cells."""
     near_weight: float = 0.0
     """What samples within 0.3 cells of the surface weigh more."""
@@ -217,9 +204,9 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 class Run:
     """One training run in a folder: `checkpoint.pt`, `log.jsonl`, `lite-field.safetensors`."""
 
-    def __init__(self, folder: Path, recipe: Recipe, train: Pool, validation: Pool) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, train: Pool, validation: Pool, *, say: Say = silent) -> None:
         make_folder(folder)
-        self.folder, self.recipe, self.train = folder, recipe, train
+        self.folder, self.recipe, self.train, self._say = folder, recipe, train, say
         self.batches = validation_batches(validation)
         torch.manual_seed(recipe.seed)
         self.model = FieldModel(recipe.width, recipe.depth)
@@ -262,7 +249,7 @@ class Run:
                     figures = {"loss": round(total / count, 5), **self.measure()}
                     self.log.write({"kind": "validation", "step": self.step, **figures})
                     seconds = time.monotonic() - started
-                    print(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}", flush=True)
+                    self._say(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}")
                     total, count = 0.0, 0
                     self.save()
                 if interrupt.requested:
@@ -306,7 +293,7 @@ class Run:
                 identity=self._identity(),
             ),
         )
-        export(self.mean, self.folder / "lite-field.safetensors")
+        export(self.mean, self.folder / WEIGHTS)
 
 
 def export(model: FieldModel, path: Path) -> None:
@@ -322,31 +309,15 @@ def export(model: FieldModel, path: Path) -> None:
     atomic_write(path, save(tensors), overwrite=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.lite_field`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_field", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("data", type=Path, help="folder that `python -m squeeze3d.training.lite_data` wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    for name, text in OPTIONS.items():
-        default = getattr(Recipe, name)
-        flag = "--" + name.replace("_", "-")
-        parser.add_argument(flag, type=type(default), default=default, help=f"{text} (%(default)s)")
-    parser.add_argument("--export", type=Path, help="also write the network to this file")
-    options = parser.parse_args(arguments)
-    recipe = Recipe(**{name: getattr(options, name) for name in OPTIONS})
-    try:
-        data = LiteData(options.data)
-        train = load_cells(data, "train", CELLS, seed=recipe.seed)
-        validation = load_cells(data, "validation", VALIDATION_CELLS, seed=recipe.seed)
-        print(f"{len(train)} cells to train on, {len(validation)} to validate on", flush=True)
-        run = Run(options.output, recipe, train, validation)
-        run.go(every=REPORT)
-        if options.export:
-            export(run.mean, options.export)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+def train_field(data: Path, folder: Path, *, recipe: Recipe | None = None, say: Say = silent) -> Path:
+    """Train on packed data, or go on with the run in a folder; returns the file of the network.
 
-
-if __name__ == "__main__":
-    main()
+    Raises InputError or FormatError for data that cannot be read, UsageError if the folder holds another run.
+    """
+    recipe = recipe or Recipe()
+    packed = LiteData(data)
+    train = load_cells(packed, "train", CELLS, seed=recipe.seed)
+    held = load_cells(packed, "validation", VALIDATION_CELLS, seed=recipe.seed)
+    say(f"{len(train)} cells to train on, {len(held)} to validate on")
+    Run(folder, recipe, train, held, say=say).go(every=REPORT)
+    return folder / WEIGHTS

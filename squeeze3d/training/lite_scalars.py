@@ -1,21 +1,18 @@
-"""Train the context network of the scalars: `python -m squeeze3d.training.lite_scalars DATA -o RUN`.
+"""Training of the context network of the scalars of `mesh.lite`.
 
 ```text
 surface cells ─► turned, a pass and a step drawn at random ─► scalars of earlier passes ─► ContextMLP ─► bits per cell
                  first 3/4 of the steps in floats, last 1/4 with rounding ─► integer network
 ```
 
-RUN holds `checkpoint.pt`, `log.jsonl` and `lite-scalars.safetensors`. The same command again goes on from the
-checkpoint.
+The folder of a run holds `checkpoint.pt`, `log.jsonl` and `lite-scalars.safetensors`. The same run again goes on from
+the checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +25,7 @@ from squeeze3d.codecs.lite.context_net import ContextNet, cascade_bits, save_net
 from squeeze3d.codecs.lite.patches import SCALARS
 from squeeze3d.codecs.lite.scalars import INPUTS, LARGEST_INPUT, OUTPUTS, PASSES, UNITS, network_inputs
 from squeeze3d.codecs.lite.steps import STEPS, SYMBOLS, quantise
-from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.errors import UsageError
 from squeeze3d.files import make_folder
 from squeeze3d.training.checkpoint import (
     Checkpoint,
@@ -41,11 +38,13 @@ from squeeze3d.training.context_mlp import ContextMLP, cost
 from squeeze3d.training.interrupts import held_back
 from squeeze3d.training.lite_data import UNIT, LiteData
 from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
-from squeeze3d.training.log import Log
+from squeeze3d.training.log import Log, Say, silent
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "lite-scalars.safetensors"
 CHUNK = 128
 """Cells of a batch that share a symmetry, a pass and a step."""
+LENGTH = 20_000
+"""Steps of a run."""
 REPORT = 500
 """Steps between two lines of the log, and two checkpoints."""
 CELLS = {32: 500, 64: 700}
@@ -98,11 +97,11 @@ def decisions_of(symbols: NDArray[np.int64], step_index: int) -> tuple[NDArray[n
 class ScalarTraining:
     """One run in a folder. A checkpoint in it is taken up."""
 
-    def __init__(self, pool: Pool, folder: Path, recipe: Recipe, *, steps: int) -> None:
+    def __init__(self, pool: Pool, folder: Path, recipe: Recipe, *, steps: int, say: Say = silent) -> None:
         if not len(pool):
             raise UsageError("there are no cells to train on", hint="check the folder of the data")
         self.recipe, self.steps, self.step = recipe, steps, 0
-        self._pool, self._folder = pool, folder
+        self._pool, self._folder, self._say = pool, folder, say
         make_folder(folder)
         torch.manual_seed(recipe.seed)
         self.model = ContextMLP(INPUTS, recipe.hidden, OUTPUTS)
@@ -122,7 +121,7 @@ class ScalarTraining:
                 if self.step % REPORT == 0 or self.step == self.steps or interrupt.requested:
                     bits, seconds = total / seen, round(time.monotonic() - started, 1)
                     self._log.write({"kind": "train", "step": self.step, "bits_per_cell": bits, "seconds": seconds})
-                    print(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s", flush=True)
+                    self._say(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s")
                     total, seen = 0.0, 0
                     self._save()
                     interrupt.deliver()
@@ -189,35 +188,23 @@ class ScalarTraining:
         self.step = checkpoint.step
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.lite_scalars`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_scalars", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("data", type=Path, help="folder that `python -m squeeze3d.training.lite_data` wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=20_000, help="length of the run (%(default)s)")
-    parser.add_argument("--hidden", type=int, nargs="+", default=list(Recipe.hidden), help="widths (%(default)s)")
-    parser.add_argument("--batch", type=int, default=Recipe.batch, help="cells in a step (%(default)s)")
-    parser.add_argument("--rate", type=float, default=Recipe.rate, help="largest learning rate (%(default)s)")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--export", type=Path, help="also write the network to this file")
-    options = parser.parse_args(arguments)
-    recipe = Recipe(hidden=tuple(options.hidden), batch=options.batch, rate=options.rate, seed=options.seed)
-    try:
-        data = LiteData(options.data)
-        train = load_cells(data, "train", CELLS, seed=recipe.seed, surface=True)
-        validation = load_cells(data, "validation", VALIDATION_CELLS, seed=recipe.seed, surface=True)
-        print(f"{len(train)} cells to train on, {len(validation)} to validate on", flush=True)
-        run = ScalarTraining(train, options.output, recipe, steps=options.steps)
-        run.run()
-        figures = run.validate(validation)
-        print(f"bits per cell by step of the scalars: {figures}", flush=True)
-        about = {"steps": str(run.step), "recipe": str(asdict(recipe)), "validation": str(figures)}
-        for path in filter(None, (options.output / WEIGHTS, options.export)):
-            save_net(path, run.export(), about)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+def train_scalars(
+    data: Path, folder: Path, *, recipe: Recipe | None = None, steps: int | None = None, say: Say = silent
+) -> Path:
+    """Train on packed data, or go on with the run in a folder; returns the file of the network.
 
-
-if __name__ == "__main__":
-    main()
+    Raises InputError or FormatError for data that cannot be read, UsageError if the folder holds another run.
+    """
+    recipe = recipe or Recipe()
+    packed = LiteData(data)
+    train = load_cells(packed, "train", CELLS, seed=recipe.seed, surface=True)
+    held = load_cells(packed, "validation", VALIDATION_CELLS, seed=recipe.seed, surface=True)
+    say(f"{len(train)} cells to train on, {len(held)} to validate on")
+    run = ScalarTraining(train, folder, recipe, steps=steps or LENGTH, say=say)
+    run.run()
+    about = {"steps": str(run.step), "recipe": str(asdict(recipe))}
+    if len(held):
+        about["validation"] = str(run.validate(held))
+        say(f"bits per cell by step of the scalars: {about['validation']}")
+    save_net(folder / WEIGHTS, run.export(), about)
+    return folder / WEIGHTS

@@ -1,17 +1,16 @@
-"""Training of the structure network: `python -m squeeze3d.training.lite_structure DATA -o RUN`.
+"""Training of the structure network of `mesh.lite`.
 
 ```text
 grids ─► turned, sampled (a new pool every ROUND steps) ─► ContextMLP ─► bits per cell
          first 3/4 of the steps in floats, last 1/4 with rounding ─► integer network ─► bytes of the validation split
 ```
 
-RUN holds `checkpoint.pt`, `log.jsonl` and `lite-structure.safetensors`. The same command again goes on from the
-checkpoint; with more `--steps` the learning rate rises again and the run gets longer.
+The folder of a run holds `checkpoint.pt`, `log.jsonl` and `lite-structure.safetensors`. The same run again goes on from
+the checkpoint; with more steps the learning rate rises again and the run gets longer.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Sequence
@@ -37,11 +36,13 @@ from squeeze3d.training.context_mlp import ContextMLP, cost
 from squeeze3d.training.interrupts import held_back
 from squeeze3d.training.lite_contexts import Samples, sample
 from squeeze3d.training.lite_data import FIELDS, STRUCTURES, LiteData, Split
-from squeeze3d.training.log import Log
+from squeeze3d.training.log import Log, Say, silent
 
 Grid = NDArray[np.bool_]
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+LENGTH = 40_000
+"""Steps of a run."""
 ROUND = 4000
 """Steps on one pool of samples."""
 REPORT = 500
@@ -78,11 +79,11 @@ class StructureTraining:
     folder : of the run; created. A checkpoint in it is taken up.
     """
 
-    def __init__(self, grids: Sequence[Grid], folder: Path, recipe: Recipe, *, steps: int) -> None:
+    def __init__(self, grids: Sequence[Grid], folder: Path, recipe: Recipe, *, steps: int, say: Say = silent) -> None:
         if not grids:
             raise UsageError("there are no grids to train on", hint="check the folder of the data")
         self.recipe, self.steps, self.step = recipe, steps, 0
-        self._grids, self._folder = grids, folder
+        self._grids, self._folder, self._say = grids, folder, say
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.model = ContextMLP(FEATURES, recipe.hidden, groups=len(OCTANTS), common=DYNAMIC)
@@ -107,7 +108,7 @@ class StructureTraining:
                     bits = total / seen
                     seconds = round(time.monotonic() - started, 1)
                     self._log.write({"kind": "train", "step": self.step, "bits_per_cell": bits, "seconds": seconds})
-                    print(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s", flush=True)
+                    self._say(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s")
                     total, seen = 0.0, 0
                 if self.step % SAVE == 0 or last or interrupt.requested:
                     self._save()
@@ -182,30 +183,21 @@ def load_grids(folder: Path, split: Split) -> list[Grid]:
     return [grid.occupied for side in sorted((*FIELDS, *STRUCTURES)) for grid in data.structures(side, split)]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.lite_structure`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.lite_structure", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("data", type=Path, help="folder that `python -m squeeze3d.training.lite_data` wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=40_000, help="length of the run (%(default)s)")
-    parser.add_argument("--hidden", type=int, nargs="+", default=list(Recipe.hidden), help="widths (%(default)s)")
-    parser.add_argument("--batch", type=int, default=Recipe.batch, help="cells in a step (%(default)s)")
-    parser.add_argument("--rate", type=float, default=Recipe.rate, help="largest learning rate (%(default)s)")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--export", type=Path, help="also write the network to this file")
-    options = parser.parse_args(arguments)
-    recipe = Recipe(hidden=tuple(options.hidden), batch=options.batch, rate=options.rate, seed=options.seed)
-    training_grids = load_grids(options.data, "train")
-    run = StructureTraining(training_grids, options.output, recipe, steps=options.steps)
+def train_structure(
+    data: Path, folder: Path, *, recipe: Recipe | None = None, steps: int | None = None, say: Say = silent
+) -> Path:
+    """Train on packed data, or go on with the run in a folder; returns the file of the network.
+
+    Raises InputError or FormatError for data that cannot be read, UsageError if the folder holds another run.
+    """
+    recipe = recipe or Recipe()
+    grids = load_grids(data, "train")
+    say(f"{len(grids)} grids to train on")
+    run = StructureTraining(grids, folder, recipe, steps=steps or LENGTH, say=say)
     run.run()
-    about = {"steps": str(run.step), "recipe": str(asdict(recipe)), "grids": str(len(training_grids))}
-    if validation_grids := load_grids(options.data, "validation"):
-        about["validation_bytes"] = f"{run.validate(validation_grids):.2f}"
-        print(f"{about['validation_bytes']} bytes per grid of the validation split")
-    for path in filter(None, (options.output / WEIGHTS, options.export)):
-        save_net(path, run.export(), about)
-
-
-if __name__ == "__main__":
-    main()
+    about = {"steps": str(run.step), "recipe": str(asdict(recipe)), "grids": str(len(grids))}
+    if held := load_grids(data, "validation"):
+        about["validation_bytes"] = f"{run.validate(held):.2f}"
+        say(f"{about['validation_bytes']} bytes per grid of the validation split")
+    save_net(folder / WEIGHTS, run.export(), about)
+    return folder / WEIGHTS

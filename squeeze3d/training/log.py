@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from squeeze3d.errors import InputError, OutputError
 from squeeze3d.files import atomic_write
 
 Entry = dict[str, Any]
+
+Say = Callable[[str], None]
+"""Tells people how a run is going, a line at a time. Whoever starts a run decides where that goes."""
+
+
+def silent(line: str) -> None:
+    """A `Say` that keeps everything to itself."""
 
 
 class Log:

@@ -53,10 +53,23 @@ def test_help_opens_with_an_example_and_documents_every_option(sq3d: Run, verb: 
         assert option in run.text
 
 
+def test_help_of_autoencoder_opens_with_an_example(sq3d: Run) -> None:
+    run = sq3d("train", "autoencoder", "--help")
+    lines = run.text.splitlines()
+    assert lines[0].startswith("Usage: sq3d train autoencoder [OPTIONS] DATA")
+    assert lines[2].startswith("  Example: sq3d train autoencoder ")
+
+
+def test_autoencoder_names_what_it_can_train(sq3d: Run) -> None:
+    run = sq3d("train", "autoencoder", "--codec", "any.raw", "meshes", "-o", "run")
+    assert run.code == 2
+    assert "mesh.lite, points.lite, field.lite" in run.err
+
+
 def test_train_alone_lists_its_commands(sq3d: Run) -> None:
     run = sq3d("train")
     assert run.code == 0
-    for verb in ("dataset", "mapping", "code"):
+    for verb in ("autoencoder", "dataset", "mapping", "code"):
         assert f"\n  {verb} " in run.text
 
 

@@ -171,11 +171,10 @@ def test_refuses_foreign_descriptions(tmp_path, text):
         LiteData(tmp_path)
 
 
-def test_the_command_says_what_was_left_out(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lite_data, "default_parts", lambda: PARTS[1:])
-    lite_data.main([str(folder), "-o", str(tmp_path / "new")])
-    told = capsys.readouterr().err
-    assert "left out broken" in told
-    assert "1 of 1 files" in told
-    with pytest.raises(SystemExit, match=r"error: .*no \.glb files"):
-        lite_data.main([str(tmp_path / "new"), "-o", str(tmp_path / "other")])
+def test_packing_says_how_it_goes_and_what_was_left_out(folder, tmp_path):
+    told: list[str] = []
+    failures = pack(folder, tmp_path / "new", parts=PARTS[1:], say=told.append)
+    assert "broken" in failures
+    assert "1 of 1 files" in told[-1]
+    with pytest.raises(InputError, match=r"no \.glb files"):
+        pack(tmp_path / "new", tmp_path / "other")

@@ -15,7 +15,7 @@ from squeeze3d.errors import UsageError
 from squeeze3d.training.context_mlp import ContextMLP, cost
 from squeeze3d.training.lite_contexts import sample, turned
 from squeeze3d.training.lite_data import DESCRIPTION, FORMAT_VERSION, is_validation
-from squeeze3d.training.lite_structure import Recipe, StructureTraining, load_grids, main
+from squeeze3d.training.lite_structure import Recipe, StructureTraining, load_grids, train_structure
 
 
 def box(shape, low, high):
@@ -135,7 +135,7 @@ def test_refuses_another_recipe_and_no_data(tmp_path):
         StructureTraining([], tmp_path / "other", SMALL, steps=1)
 
 
-def test_the_command_trains_and_exports(tmp_path, capsys):
+def test_packed_data_become_a_network_and_the_run_says_how_it_goes(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / DESCRIPTION).write_text(json.dumps({"version": FORMAT_VERSION}))
@@ -145,9 +145,9 @@ def test_the_command_trains_and_exports(tmp_path, capsys):
         arrays |= {f"{name}|occupied": np.packbits(grid), f"{name}|shape": grid.shape, f"{name}|tau": 1.0}
     np.savez(folder / "structures-16-000.npz", **arrays)
     assert [len(load_grids(folder, split)) for split in ("train", "validation")] == [1, 1]
-    sizes = ["--hidden", "8", "4", "--batch", "64", "--steps", "2"]
-    main([str(folder), "-o", str(tmp_path / "run"), *sizes, "--export", str(tmp_path / "net.safetensors")])
-    net = check_net(load_net(tmp_path / "net.safetensors"))
-    assert [layer.weights.shape[1] for layer in net.layers] == [8, 4, 1]
-    assert (tmp_path / "run" / WEIGHTS).read_bytes() == (tmp_path / "net.safetensors").read_bytes()
-    assert "step 2 of 2" in capsys.readouterr().out
+    told: list[str] = []
+    path = train_structure(folder, tmp_path / "run", recipe=SMALL, steps=2, say=told.append)
+    assert path == tmp_path / "run" / WEIGHTS
+    assert [layer.weights.shape[1] for layer in check_net(load_net(path)).layers] == [*SMALL.hidden, 1]
+    assert any("step 2 of 2" in line for line in told)
+    assert "bytes per grid of the validation split" in told[-1]

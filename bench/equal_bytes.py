@@ -1,0 +1,224 @@
+"""Codecs at equal sizes: `python -m squeeze3d.bench.equal_bytes FOLDER -o OUT --sizes 500 1000 2000`.
+
+Every asset is compressed to every size by every codec (and by Draco with vertex colours, all settings swept, as `draco`),
+decoded and measured on the measuring rig. OUT holds `results.jsonl`, to which each result is appended at once (a second
+run goes on where the first one stopped), `table.md`, and with `--sheets` one picture for each size: the original, then
+what each codec makes of it.
+
+Object-only PSNR counts the pixels that either silhouette covers, pooled over the views. Chamfer is that of the visible
+surfaces, in percent of the diagonal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import squeeze3d
+from squeeze3d import __version__
+from squeeze3d.assets.mesh import Mesh
+from squeeze3d.bench.peers import draco_streams
+from squeeze3d.errors import Sq3Error, TargetSizeError
+from squeeze3d.geometry.surface import flatten
+from squeeze3d.metrics.image import masked_psnr
+from squeeze3d.metrics.surface import chamfer, measure, visible
+from squeeze3d.quality.measure import COVERED, Reference
+from squeeze3d.render import Images
+
+PEER = "draco"
+SAMPLES = 30_000
+FIGURES = ("object_albedo", "object_shaded", "iou", "chamfer")
+_HEADINGS = {"object_albedo": "albedo", "object_shaded": "shaded", "iou": "IoU", "chamfer": "chamfer %"}
+_CAP = 60.0
+"""Decibels that an asset without colours counts as, in means."""
+
+Record = dict[str, Any]
+
+
+def figures(reference: Reference, views: Images, decoded: Mesh) -> dict[str, float]:
+    """The numbers of the table."""
+    ours = reference.images
+    masks = ours.channel("mask") >= COVERED, views.channel("mask") >= COVERED
+    assert isinstance(reference.asset, Mesh)
+    distances = visible(measure(reference.asset, decoded, samples=SAMPLES))
+    whole = reference.compare(views, decoded)
+    return {
+        "object_albedo": min(_CAP, masked_psnr(ours.channel("albedo"), views.channel("albedo"), *masks).value),
+        "object_shaded": min(_CAP, masked_psnr(ours.channel("shaded"), views.channel("shaded"), *masks).value),
+        "psnr": min(_CAP, whole.psnr),
+        "shaded_psnr": min(_CAP, whole.shaded_psnr),
+        "ms_ssim": whole.ms_ssim,
+        "iou": whole.iou,
+        "chamfer": 100 * chamfer(distances).mean,
+    }
+
+
+def run_codec(path: Path, codec: str, size: int, effort: int, reference: Reference) -> tuple[Record, Images | None]:
+    """Compress, decompress and measure once."""
+    if codec == PEER:
+        return _run_peer(size, reference)
+    start = time.perf_counter()
+    try:
+        encoded = squeeze3d.encode(path, codec=codec, target_size=size, effort=effort)
+    except TargetSizeError as error:
+        return {"bytes": None, "reason": error.message}, None
+    middle = time.perf_counter()
+    decoded = squeeze3d.decompress(encoded.data)
+    end = time.perf_counter()
+    assert isinstance(decoded, Mesh)
+    views = reference.render(decoded)
+    notes = {key: value for key, value in encoded.notes.items() if isinstance(value, int | float | str)}
+    record = {"bytes": len(encoded.data), "encode_s": middle - start, "decode_s": end - middle, "notes": notes}
+    return {**record, **figures(reference, views, decoded)}, views
+
+
+def _run_peer(size: int, reference: Reference) -> tuple[Record, Images | None]:
+    assert isinstance(reference.asset, Mesh)
+    best: tuple[float, Record, Images] | None = None
+    for stream in draco_streams(flatten(reference.asset), size):
+        views = reference.render(stream.mesh)
+        score = reference.compare(views, stream.mesh).overall
+        if best is None or score > best[0]:
+            best = score, {"bytes": len(stream.data), **figures(reference, views, stream.mesh)}, views
+    return ({"bytes": None, "reason": "no stream is that small"}, None) if best is None else best[1:]
+
+
+def table(records: Sequence[Record], codecs: Sequence[str], size: int) -> str:
+    """Markdown table of one size; means are over assets that all codecs could do."""
+    rows = {(r["asset"], r["codec"]): r for r in records if r["size"] == size}
+    assets = sorted({asset for asset, _ in rows})
+    heading = [f"{codec}: bytes, " + ", ".join(_HEADINGS[name] for name in FIGURES) for codec in codecs]
+    lines = [f"| asset | {' | '.join(heading)} |", "|---" * (1 + len(codecs)) + "|"]
+    for asset in assets:
+        cells = [_cell(rows.get((asset, codec))) for codec in codecs]
+        lines.append(f"| {asset} | {' | '.join(cells)} |")
+    common = [a for a in assets if all(rows.get((a, c), {}).get("bytes") for c in codecs)]
+    means = []
+    for codec in codecs:
+        chosen = [rows[asset, codec] for asset in common]
+        mean = {name: float(np.mean([r[name] for r in chosen])) for name in (*FIGURES, "bytes")} if chosen else None
+        means.append(_cell(mean))
+    lines.append(f"| **mean of {len(common)}** | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
+def _cell(record: Record | None) -> str:
+    if not record or not record.get("bytes"):
+        return "–"
+    return (
+        f"{record['bytes']:.0f}: {record['object_albedo']:.1f} / {record['object_shaded']:.1f} / "
+        f"{record['iou']:.3f} / {record['chamfer']:.2f}"
+    )
+
+
+def wins(
+    records: Sequence[Record], size: int, ours: str, theirs: str, figure: str = "object_shaded"
+) -> tuple[int, int]:
+    """On how many assets one codec beats another, and how many there are; what cannot be done is lost."""
+    rows = {(r["asset"], r["codec"]): r.get(figure, -np.inf) for r in records if r["size"] == size}
+    assets = {asset for asset, codec in rows if codec == ours and (asset, theirs) in rows}
+    return sum(rows[a, ours] > rows[a, theirs] for a in assets), len(assets)
+
+
+def sheet(pictures: Sequence[Sequence[Images | None]], view: int = 1) -> Any:
+    """One row for each asset: the original, then each codec; colours and lit colours side by side. A Pillow image."""
+    from PIL import Image
+
+    rows = []
+    for row in pictures:
+        size = next(images.channel("albedo").shape[1] for images in row if images is not None)
+        blank = np.ones((size, 2 * size, 3), dtype=np.float32)
+        cells = [
+            blank if p is None else np.concatenate([p.channel("albedo")[view], p.channel("shaded")[view]], axis=1)
+            for p in row
+        ]
+        rows.append(np.concatenate(cells, axis=1))
+    return Image.fromarray(np.rint(255 * np.clip(np.concatenate(rows), 0, 1)).astype(np.uint8))
+
+
+def _known(path: Path) -> list[Record]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _runs(paths: Sequence[Path], sizes: Sequence[int], codecs: Sequence[str]) -> Iterator[tuple[Path, int, str]]:
+    for path in paths:
+        for size in sizes:
+            for codec in codecs:
+                yield path, size, codec
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m squeeze3d.bench.equal_bytes", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 2000])
+    parser.add_argument("--codecs", nargs="+", default=["mesh.lite", "mesh.surface"])
+    parser.add_argument("--effort", type=int, default=5)
+    parser.add_argument("--only", nargs="+", help="names of assets, without suffix")
+    parser.add_argument("--sheets", action="store_true", help="draw pictures; repeats what was measured before")
+    options = parser.parse_args(arguments)
+    paths = sorted(p for p in options.folder.glob("*.glb") if not options.only or p.stem in options.only)
+    if not paths:
+        parser.error(f"no assets in {options.folder}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    log = options.output / "results.jsonl"
+    records = _known(log)
+    done = {(r["asset"], r["size"], r["codec"], r["effort"]) for r in records}
+    pictures: dict[int, dict[str, list[Images | None]]] = {size: {} for size in options.sizes}
+    reference: _Named | None = None
+    for path, size, codec in _runs(paths, options.sizes, options.codecs):
+        if (path.stem, size, codec, options.effort) in done and not options.sheets:
+            continue
+        if reference is None or reference.name != path.stem:
+            reference = _Named(path)
+        try:
+            record, views = run_codec(path, codec, size, options.effort, reference)
+        except Sq3Error as error:
+            record, views = {"bytes": None, "reason": error.message}, None
+        record = {"asset": path.stem, "size": size, "codec": codec, "effort": options.effort, **record}
+        pictures[size].setdefault(path.stem, [reference.images]).append(views)
+        print(json.dumps(record), file=sys.stderr, flush=True)
+        if (path.stem, size, codec, options.effort) not in done:
+            records.append(record)
+            with log.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+    chosen = [r for r in records if r["effort"] == options.effort]
+    parts = [
+        f"squeeze3d {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
+    ]
+    for size in options.sizes:
+        parts += [f"\n## {size} bytes, effort {options.effort}\n", table(chosen, options.codecs, size), ""]
+        for other in options.codecs[1:]:
+            won, all_ = wins(chosen, size, options.codecs[0], other)
+            parts.append(f"{options.codecs[0]} beats {other} in object-only shaded PSNR on {won} of {all_}.")
+        if options.sheets:
+            sheet(list(pictures[size].values())).save(options.output / f"sheet-{size}.png")
+    text = "\n".join(parts) + "\n"
+    (options.output / "table.md").write_text(text)
+    print(text)
+    return 0
+
+
+class _Named(Reference):
+    """The reference of a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(squeeze3d.load(path))
+        self.name = path.stem
+
+
+if __name__ == "__main__":
+    sys.exit(main())

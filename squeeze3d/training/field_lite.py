@@ -1,0 +1,398 @@
+"""Train encoder and generator of `field.lite`: `python -m squeeze3d.training.field_lite DATA -o RUN`.
+
+```text
+cubes ─► turned, recoloured ─► some patches hidden ─► encoder ─► features ─► head ─► latents, noise ─► generator ─► grid
+loss = cross-entropy of opacity + colours where they can be seen + views along an axis + bits of the latents
+```
+
+The head is thrown away in the end. The noise keeps latents such that neighbours look alike, and the price on bits such
+that only what helps is used. What is exported is a running mean of the weights, and a prior made of the latents of
+training objects. A run goes on where its last checkpoint stands; a larger number of steps continues a
+finished run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from squeeze3d.backbones.field_lite import (
+    CELLS,
+    CHANNELS,
+    EXEMPLARS,
+    FACTORS,
+    FEATURES,
+    SIDE,
+    EncoderNetwork,
+    GeneratorNetwork,
+    grid_error,
+    image_error,
+    near_surface,
+    seen_by_encoder,
+)
+from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.files import atomic_write, make_folder
+from squeeze3d.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from squeeze3d.training.field_lite_data import DESCRIPTION, pack, read_cubes
+from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.log import Log
+
+ENCODER, GENERATOR = "field-lite-encoder", "field-lite-generator"
+REPORT = 250
+"""Steps between two measurements, which are also saved."""
+PROCEDURAL = 2000
+"""Objects of our own in data that `train` packs itself."""
+VALIDATION = 64
+"""Objects that a run is measured on."""
+PRIOR = 4096
+"""Latents, at most, that the prior is fitted to."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the weights, besides the data."""
+
+    steps: int = 6000
+    batch: int = 16
+    lr: float = 1.5e-3
+    decay: float = 0.4
+    """Last share of the run in which the learning rate falls to 0."""
+    warmup: int = 100
+    average: float = 0.995
+    """Of the running mean of the weights."""
+    hidden: float = 0.3
+    """Share of samples that have patches hidden: between a tenth and six tenths of them."""
+    noise: float = 0.6
+    """Largest deviation of the noise on latents."""
+    bit_weight: float = 6e-6
+    """Price of a bit of a latent."""
+    view_weight: float = 4.0
+    views: int = 6
+    """Samples of a batch that the views look at."""
+    upright: float = 0.75
+    """Share of samples that keep the second axis; others are turned any way."""
+    precision: str = "bf16"
+    seed: int = 0
+
+
+class Autoencoder(nn.Module):
+    """Encoder, head and generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = EncoderNetwork()
+        self.head = nn.Linear(FEATURES, CHANNELS)
+        self.generator = GeneratorNetwork()
+
+    def latents(self, cubes: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(B, 9, 4, 4, 4) of (B, 32, 32, 32, 4) colours and opacities."""
+        tokens = self.head(self.encoder(seen_by_encoder(cubes), hidden))
+        return tokens.transpose(1, 2).unflatten(2, (SIDE, SIDE, SIDE)).float()
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Objects to train on or to measure."""
+
+    cubes: NDArray[np.uint8]
+    """(N, 32, 32, 32, 4)."""
+    weights: NDArray[np.uint8]
+    """(N, 32, 32, 32) of colours."""
+
+    @classmethod
+    def of(cls, cubes: NDArray[np.uint8]) -> Samples:
+        """Samples with their weights."""
+        weights = [near_surface(cube[..., 3].astype(np.float32) / 255) for cube in cubes]
+        return cls(cubes, np.stack([np.rint(255 * each).astype(np.uint8) for each in weights]))
+
+    def take(
+        self, rows: NDArray[np.integer], random: np.random.Generator | None, upright: float
+    ) -> tuple[Tensor, Tensor]:
+        """Cubes and weights of some objects as floats, turned and recoloured if there is a random generator."""
+        cubes, weights = [], []
+        for row in rows:
+            cube, weight = self.cubes[row], self.weights[row]
+            if random is not None:
+                order, flips = symmetry(random, upright)
+                cube, weight = turned(cube, order, flips), turned(weight, order, flips)
+            cubes.append(cube)
+            weights.append(weight)
+        values = np.stack(cubes).astype(np.float32) / np.float32(255)
+        if random is not None:
+            recolour(values, random)
+        return torch.from_numpy(values), torch.from_numpy(np.stack(weights).astype(np.float32) / np.float32(255))
+
+
+def symmetry(random: np.random.Generator, upright: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Order of the axes, and axes to mirror, of one of the 48 symmetries of a cube; often one that keeps the second
+    axis.
+    """
+    order: tuple[int, ...] = tuple(int(axis) for axis in random.permutation(3))
+    axes: tuple[int, ...] = (0, 1, 2)
+    if random.random() < upright:
+        order, axes = ((0, 1, 2) if random.random() < 0.5 else (2, 1, 0)), (0, 2)
+    return order, tuple(axis for axis in axes if random.random() < 0.5)
+
+
+def turned(grid: NDArray[np.uint8], order: tuple[int, ...], flips: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A grid with its first three axes in another order, some mirrored."""
+    result: NDArray[np.uint8] = np.flip(grid.transpose(*order, *range(3, grid.ndim)), flips)
+    return result
+
+
+def recolour(cubes: NDArray[np.float32], random: np.random.Generator) -> None:
+    """Exchange and stretch the colour channels of cubes in place."""
+    for cube in cubes:
+        if random.random() < 0.5:
+            cube[..., :3] = cube[..., random.permutation(3)]
+        if random.random() < 0.5:
+            scale, shift = random.uniform(0.6, 1.2, 3), random.uniform(-0.1, 0.1, 3)
+            cube[..., :3] = np.clip(cube[..., :3] * scale.astype(np.float32) + shift.astype(np.float32), 0, 1)
+        # Colour is 0 where nothing is.
+        cube[..., :3] *= cube[..., 3:] > 0
+
+
+def bits(latents: Tensor) -> Tensor:
+    """Mean bits of latents at a precision of about 1."""
+    return 0.5 * torch.log2(1 + latents.square()).flatten(1).sum(dim=1).mean()
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Rises in the warm-up, stays, and falls in a straight line at the end."""
+    left = (recipe.steps - step) / max(1.0, recipe.decay * recipe.steps)
+    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
+
+
+class Run:
+    """One training run in a folder: `checkpoint.pt`, `log.jsonl`."""
+
+    def __init__(self, folder: Path, recipe: Recipe, train: Samples, validation: Samples) -> None:
+        make_folder(folder)
+        self.folder, self.recipe, self.train = folder, recipe, train
+        self.validation = Samples(validation.cubes[:VALIDATION], validation.weights[:VALIDATION])
+        torch.manual_seed(recipe.seed)
+        self.model, self.mean = Autoencoder(), Autoencoder()
+        self.mean.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
+        self.step = 0
+        if self._checkpoint.exists():
+            self._resume(load_checkpoint(self._checkpoint))
+        self.log = Log(folder / "log.jsonl", after_step=self.step)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _identity(self) -> dict[str, object]:
+        return {"batch": self.recipe.batch, "seed": self.recipe.seed, "objects": len(self.train.cubes)}
+
+    def _resume(self, state: Checkpoint) -> None:
+        if state.identity != self._identity():
+            raise UsageError(
+                f"`{self._checkpoint}` is of a run with {state.identity}, not {self._identity()}",
+                hint="give another folder with `-o`",
+            )
+        self.model.load_state_dict(state.model)
+        self.mean.load_state_dict(state.standardiser)
+        self.optimiser.load_state_dict(state.optimisers[0])
+        restore_random_state(state.random)
+        self.step = state.step
+
+    def go(self, *, every: int = REPORT, until: int | None = None) -> None:
+        """Train to the end, or to a step before it; measure and save after every so many steps.
+
+        Ctrl-C ends after the step at hand, with a checkpoint.
+        """
+        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        total, count, started = 0.0, 0, time.monotonic()
+        with held_back() as interrupt:
+            while self.step < last:
+                total += self._advance()
+                count += 1
+                if self.step % every == 0 or self.step == last:
+                    figures = {"loss": round(total / count, 5), **self.measure()}
+                    self.log.write({"kind": "validation", "step": self.step, **figures})
+                    seconds = time.monotonic() - started
+                    print(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}", flush=True)
+                    total, count = 0.0, 0
+                    self.save()
+                if interrupt.requested:
+                    self.save()
+                    interrupt.deliver()
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Errors of the mean network on the validation split, without noise."""
+        sums: dict[str, float] = {}
+        count = len(self.validation.cubes)
+        for start in range(0, count, 16):
+            rows = np.arange(start, min(start + 16, count))
+            cubes, weights = self.validation.take(rows, None, 1.0)
+            latents = self.mean.latents(cubes)
+            found = self.mean.generator(latents)
+            there, wanted = found[..., 3] > 0, cubes[..., 3] > 0.5
+            iou = (there & wanted).flatten(1).sum(dim=1) / (there | wanted).flatten(1).sum(dim=1).clamp(min=1)
+            image = image_error(found, cubes)
+            parts = {
+                "error": grid_error(found, cubes, weights),
+                "iou": iou,
+                "psnr": -10 * torch.log10(image),
+                "bits": bits(latents).expand(len(rows)),
+            }
+            for name, values in parts.items():
+                sums[name] = sums.get(name, 0.0) + float(values.sum())
+        return {name: round(value / count, 5) for name, value in sums.items()}
+
+    def _advance(self) -> float:
+        # The step decides the samples: a resumed run sees what it would have seen.
+        recipe = self.recipe
+        random = np.random.default_rng([recipe.seed, self.step])
+        noise_source = torch.Generator().manual_seed(int(random.integers(1 << 62)))
+        rows = random.integers(len(self.train.cubes), size=recipe.batch)
+        cubes, weights = self.train.take(rows, random, recipe.upright)
+        shares = random.uniform(0.1, 0.6, recipe.batch) * (random.random(recipe.batch) < recipe.hidden)
+        hidden = torch.rand(recipe.batch, CELLS, CELLS, CELLS, generator=noise_source)
+        hidden = hidden < torch.from_numpy(shares.astype(np.float32))[:, None, None, None]
+        strength = torch.rand(recipe.batch, 1, 1, 1, 1, generator=noise_source) * recipe.noise
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, recipe)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
+            latents = self.model.latents(cubes, hidden)
+            found = self.model.generator(latents + strength * torch.randn(latents.shape, generator=noise_source))
+        found = found.float()
+        loss = grid_error(found, cubes, weights).mean() + recipe.bit_weight * bits(latents)
+        some, axis = slice(recipe.views), (int(random.integers(3)),)
+        loss = loss + recipe.view_weight * image_error(found[some], cubes[some], axis).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        weight = 1 - min(recipe.average, self.step / (self.step + 10))
+        with torch.no_grad():
+            for mean, now in zip(self.mean.parameters(), self.model.parameters(), strict=True):
+                mean.lerp_(now, weight)
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(
+            self._checkpoint,
+            Checkpoint(
+                step=self.step,
+                model=self.model.state_dict(),
+                optimisers=[self.optimiser.state_dict()],
+                random=random_state(),
+                standardiser=self.mean.state_dict(),
+                identity=self._identity(),
+            ),
+        )
+
+    def export(self, folder: Path) -> None:
+        """Write `field-lite-encoder.safetensors` and `field-lite-generator.safetensors`, half precision."""
+        make_folder(folder)
+        prior = fit_prior(self._latents())
+        write_half(folder / f"{ENCODER}.safetensors", self.mean.encoder.state_dict())
+        write_half(folder / f"{GENERATOR}.safetensors", {**self.mean.generator.state_dict(), **prior})
+
+    @torch.no_grad()
+    def _latents(self) -> Tensor:
+        """(N, 576) of training objects, each as it is and turned."""
+        random = np.random.default_rng(self.recipe.seed)
+        count = len(self.train.cubes)
+        rows = np.concatenate([np.arange(count), random.integers(count, size=max(0, PRIOR - count))])[:PRIOR]
+        parts = []
+        for start in range(0, len(rows), 64):
+            chosen = rows[start : start + 64]
+            cubes, _ = self.train.take(chosen, None if start < count else random, self.recipe.upright)
+            parts.append(self.mean.latents(cubes).flatten(1))
+        return torch.cat(parts)
+
+
+def fit_prior(latents: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
+    """Some of the latents (N, 576), and the main directions of all times their deviations."""
+    chosen = torch.randperm(len(latents), generator=torch.Generator().manual_seed(seed))
+    # Fewer latents than exemplars are taken again and again.
+    exemplars = latents[chosen[torch.arange(EXEMPLARS) % len(latents)]]
+    _, sizes, directions = torch.linalg.svd(latents - latents.mean(dim=0), full_matrices=False)
+    scaled = directions * (sizes / max(1, len(latents) - 1) ** 0.5)[:, None]
+    factors = torch.zeros(FACTORS, latents.shape[1])
+    factors[: len(scaled)] = scaled[:FACTORS]
+    return {"prior.exemplars": exemplars, "prior.factors": factors}
+
+
+def write_half(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors at half precision, sorted by name; the same tensors give the same bytes."""
+    from safetensors.numpy import save
+
+    halves = {name: tensors[name].detach().cpu().numpy().astype(np.float16) for name in sorted(tensors)}
+    atomic_write(path, save(halves), overwrite=True)
+
+
+def train(data: Path, output: Path, *, steps: int | None = None, seed: int = 0, export: Path | None = None) -> None:
+    """Train, or go on with the run in a folder, and export encoder and generator.
+
+    Parameters
+    ----------
+    data : a folder of meshes (.glb), which are packed into `output/data` first, with 2,000 objects of our own; or a
+        folder that `squeeze3d.training.field_lite_data` has written.
+    output : folder of the run.
+    steps : in all; None: those of the recipe. More continue a finished run, with the schedule of the larger number.
+    export : folder for the two files; None: `output`.
+
+    Raises
+    ------
+    UsageError : the folder holds a run of other data. InputError, FormatError : no data, or damaged files.
+    """
+    if not (data / DESCRIPTION).exists():
+        pack(data, output / "data", procedural=PROCEDURAL)
+        data = output / "data"
+    recipe = Recipe(seed=seed) if steps is None else Recipe(steps=steps, seed=seed)
+    train_split, held = (Samples.of(read_cubes(data, validation=validation).values) for validation in (False, True))
+    print(f"{len(train_split.cubes)} objects to train on, {len(held.cubes)} to validate on", flush=True)
+    make_folder(output)
+    atomic_write(output / "config.json", _config(recipe, data), overwrite=True)
+    run = Run(output, recipe, train_split, held)
+    run.go()
+    run.export(export or output)
+
+
+def _config(recipe: Recipe, data: Path) -> bytes:
+    import json
+
+    return (json.dumps({"recipe": asdict(recipe), "data": str(data)}, indent=2) + "\n").encode()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m squeeze3d.training.field_lite`."""
+    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.field_lite", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("data", type=Path, help="folder of meshes, or of packed data")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, help=f"length of the run ({Recipe.steps})")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and samples (%(default)s)")
+    parser.add_argument("--export", type=Path, help="folder for encoder and generator (the run's)")
+    options = parser.parse_args(arguments)
+    try:
+        train(options.data, options.output, steps=options.steps, seed=options.seed, export=options.export)
+    except Sq3Error as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+if __name__ == "__main__":
+    main()

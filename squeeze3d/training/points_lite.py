@@ -1,0 +1,368 @@
+"""Trains encoder and generator of `points.lite`.
+
+```text
+batch of clouds ─┬─► latent network ─► z_G + noise ─► PatchGenerator ─► points ─► distance to the cloud
+                 └─► PointEncoder ─► z_E ─► linear head ─► where transport carries a template, and colours there
+```
+
+Two networks that learn apart, on the same batches. The generator learns to unfold latents; what reads latents from
+clouds is thrown away, once it has told how latents are distributed. The encoder learns what goes where in a cloud; its
+head is thrown away. Neither sees the other's latents: that is what the mapping network of a pair is for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from squeeze3d.backbones.cloud_distance import Target
+from squeeze3d.backbones.points_lite import (
+    COLOUR_SCALE,
+    ENCODER_SHAPE,
+    INPUT_POINTS,
+    LATENT_POINTS,
+    PATCH,
+    PatchGenerator,
+    PointEncoder,
+    disc,
+)
+from squeeze3d.errors import InputError, Sq3Error, UsageError
+from squeeze3d.files import make_folder
+from squeeze3d.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from squeeze3d.training.half import write_half
+from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.log import Log
+from squeeze3d.training.points_lite_data import Clouds, is_packed, load_clouds, pack
+from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
+
+STEPS = 2000
+PROCEDURAL = 1500
+"""Procedural objects that are added to a folder of meshes."""
+REPORT = 100
+"""Steps between lines of the log, and between checkpoints."""
+VALIDATION = 64
+"""Held-back objects that are looked at."""
+TEMPLATE_OBJECTS = 200
+FACTORS, EXAMPLES = 384, 1500
+"""Of the prior: directions, and latents that are kept."""
+ENCODER_FILE, GENERATOR_FILE = "points-lite-encoder.safetensors", "points-lite-generator.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the weights, besides data and number of steps."""
+
+    batch: int = 16
+    patch: int = 16
+    """Points of each patch that a step looks at."""
+    lr: float = 2e-3
+    warmup: int = 50
+    decay: float = 0.5
+    """Share of a run at whose end the learning rate falls to nothing."""
+    noise: float = 0.06
+    """Largest standard deviation of the noise on latents; that of a sample is drawn."""
+    jitter: float = 0.01
+    """The same of what the encoder sees, in the frame."""
+    average: float = 0.995
+    """Share of the past in the running mean of the weights, which is what is kept."""
+    precision: str = "32"
+    seed: int = 0
+
+
+class Networks(nn.Module):
+    """All networks that take part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latents = LatentNetwork()
+        self.generator = PatchGenerator()
+        self.encoder = PointEncoder()
+        self.head = nn.Linear(int(np.prod(ENCODER_SHAPE)), LATENT_POINTS * 6)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clouds as the networks see them."""
+
+    clouds: Tensor
+    """(B, POINTS, 7) places, colours - 1/2, +-1 with and without colours."""
+    carried: Tensor
+    """(B, LATENT_POINTS, 6) places and scaled colours of the centres, in the template's order."""
+
+
+def make_batch(
+    data: Clouds, rows: NDArray[np.integer], template: NDArray[np.float32], rng: np.random.Generator | None
+) -> Batch:
+    """Some objects, changed at random if there is a generator of random numbers."""
+    clouds = np.empty((len(rows), data.places.shape[1], 7), dtype=np.float32)
+    carried = np.empty((len(rows), LATENT_POINTS, 6), dtype=np.float32)
+    for number, row in enumerate(rows):
+        places, colours = data.places[row], data.colours[row].astype(np.float32) / 255 - 0.5
+        coloured = bool(data.coloured[row])
+        if rng is not None:
+            places = _moved(places, rng)
+            colours = _tinted(colours, rng)
+            coloured &= rng.random() < 0.9
+        clouds[number, :, :3] = places
+        clouds[number, :, 3:6] = colours if coloured else 0.0
+        clouds[number, :, 6] = 1.0 if coloured else -1.0
+        centres = clouds[number, :LATENT_POINTS, :6]
+        carried[number] = centres[transport(template, centres[:, :3])]
+    carried[..., 3:] *= COLOUR_SCALE
+    return Batch(torch.from_numpy(clouds), torch.from_numpy(carried))
+
+
+def _moved(places: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Turned, mirrored and stretched, in the frame again. Half of all objects only by whole quarters."""
+    matrix = np.eye(3)
+    if rng.random() < 0.5:
+        angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
+        matrix[[0, 0, 2, 2], [0, 2, 0, 2]] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
+        matrix = np.diag(np.exp(rng.uniform(-0.25, 0.25, 3))) @ matrix
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    if rng.random() < 0.25:
+        # Scans often have another axis upright.
+        matrix = matrix[[0, 2, 1]] * np.array([[1.0], [-1.0], [1.0]])
+    moved = places @ matrix.T
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    framed: NDArray[np.float32] = ((moved - (low + high) / 2) / (float((high - low).max()) / 2)).astype(np.float32)
+    return framed
+
+
+def _tinted(colours: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(N, 3) colours - 1/2 with other channels, contrast and brightness; half of all objects keep theirs."""
+    if rng.random() < 0.5:
+        return colours
+    tinted = colours[:, rng.permutation(3)] * rng.uniform(0.6, 1.2) + rng.uniform(-0.2, 0.2, 3)
+    clipped: NDArray[np.float32] = np.clip(tinted, -0.5, 0.5).astype(np.float32)
+    return clipped
+
+
+def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Rises in the warm-up, stays, and falls in a straight line at the end."""
+    left = (steps - step) / max(1.0, recipe.decay * steps)
+    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
+
+
+class Run:
+    """One training run in a folder: `checkpoint.pt`, `log.jsonl` and, at its end, the weights."""
+
+    def __init__(self, folder: Path, recipe: Recipe, steps: int, train: Clouds, validation: Clouds) -> None:
+        if not len(train) or not len(validation):
+            raise InputError("there are no objects to train on, or none to validate on", hint="give more objects")
+        make_folder(folder)
+        self.folder, self.recipe, self.steps, self.train = folder, recipe, steps, train
+        some = np.random.default_rng(recipe.seed).permutation(len(train))[:TEMPLATE_OBJECTS]
+        self.template = make_template(train.places[np.sort(some), :LATENT_POINTS], recipe.seed)
+        self.validation = validation.part(range(min(VALIDATION, len(validation))))
+        torch.manual_seed(recipe.seed)
+        self.model, self.mean = Networks(), Networks()
+        self.mean.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
+        self.step = 0
+        if self._checkpoint.exists():
+            self._resume(load_checkpoint(self._checkpoint))
+        self.log = Log(folder / "log.jsonl", after_step=self.step)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _identity(self) -> dict[str, object]:
+        return {**asdict(self.recipe), "objects": len(self.train)}
+
+    def _resume(self, state: Checkpoint) -> None:
+        if state.identity != self._identity():
+            raise UsageError(f"`{self._checkpoint}` is of another run", hint="give another folder with `-o`")
+        self.model.load_state_dict(state.model)
+        self.mean.load_state_dict(state.standardiser)
+        self.optimiser.load_state_dict(state.optimisers[0])
+        restore_random_state(state.random)
+        self.step = state.step
+
+    def go(self, *, every: int = REPORT, until: int | None = None) -> None:
+        """Train to the end, or to a step before it; measure and save after every so many steps.
+
+        Ctrl-C ends after the step at hand, with a checkpoint.
+        """
+        last = self.steps if until is None else min(until, self.steps)
+        sums, count, started = {"generator": 0.0, "encoder": 0.0}, 0, time.monotonic()
+        with held_back() as interrupt:
+            while self.step < last:
+                for name, value in self._advance().items():
+                    sums[name] += value
+                count += 1
+                if self.step % every == 0 or self.step == last:
+                    figures = {name: round(value / count, 5) for name, value in sums.items()} | self.measure()
+                    self.log.write({"kind": "validation", "step": self.step, **figures})
+                    seconds = time.monotonic() - started
+                    print(f"step {self.step} of {self.steps}, {seconds:.0f} s: {figures}", flush=True)
+                    sums, count = dict.fromkeys(sums, 0.0), 0
+                    self.save()
+                if interrupt.requested:
+                    self.save()
+                    interrupt.deliver()
+
+    def _advance(self) -> dict[str, float]:
+        recipe, model = self.recipe, self.model
+        # The step decides the samples: a resumed run sees what it would have seen.
+        rng = np.random.default_rng([recipe.seed, self.step])
+        batch = make_batch(self.train, rng.integers(len(self.train), size=recipe.batch), self.template, rng)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.steps, recipe)
+        on_disc = disc()[torch.from_numpy(np.sort(rng.permutation(PATCH)[: recipe.patch]))]
+        with self._autocast():
+            latents = model.latents(batch.clouds)
+            sigma = recipe.noise * torch.rand(len(latents), 1, 1)
+            places, colours = model.generator(latents + sigma * torch.randn_like(latents), on_disc)
+            seen = batch.clouds[:, :INPUT_POINTS].clone()
+            seen[..., :3] += recipe.jitter * torch.rand(len(seen), 1, 1) * torch.randn_like(seen[..., :3])
+            carried = model.head(model.encoder(seen).flatten(1)).view_as(batch.carried)
+        found = zip(targets(batch.clouds), places.float(), colours.float(), strict=True)
+        generator = torch.stack([target(p, c) for target, p, c in found]).mean()
+        encoder = (carried.float() - batch.carried).square().mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        (generator + encoder).backward()
+        for part in (model.latents, model.generator, model.encoder):
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        weight = 1 - min(recipe.average, self.step / (self.step + 10))
+        with torch.no_grad():
+            for mean, now in zip(self.mean.parameters(), model.parameters(), strict=True):
+                mean.lerp_(now, weight)
+        return {"generator": float(generator.detach()), "encoder": float(encoder.detach())}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16")
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Errors of the mean networks on held-back objects.
+
+        `geometry` and `colour` of the generator, see `squeeze3d.backbones.cloud_distance`; `carried`: of the encoder's
+        head, relative to the variance.
+        """
+        sums = np.zeros(4)
+        mean = self.mean
+        for start in range(0, len(self.validation), 16):
+            rows = np.arange(start, min(start + 16, len(self.validation)))
+            batch = make_batch(self.validation, rows, self.template, None)
+            places, colours = mean.generator(mean.latents(batch.clouds), disc()[:: PATCH // 16])
+            for target, p, c in zip(targets(batch.clouds), places, colours, strict=True):
+                sums[:2] += [float(part) for part in target.parts(p, c)]
+            carried = mean.head(mean.encoder(batch.clouds[:, :INPUT_POINTS]).flatten(1)).view_as(batch.carried)
+            sums[2] += float((carried - batch.carried).square().sum())
+            sums[3] += float((batch.carried - torch.from_numpy(self._carried_mean)).square().sum())
+        count = len(self.validation)
+        return {
+            "geometry": round(float(sums[0] / count), 5),
+            "colour": round(float(sums[1] / count), 5),
+            "carried": round(float(sums[2] / max(sums[3], 1e-9)), 5),
+        }
+
+    @property
+    def _carried_mean(self) -> NDArray[np.float32]:
+        return np.concatenate([self.template, np.zeros_like(self.template)], axis=1)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(
+            self._checkpoint,
+            Checkpoint(
+                step=self.step,
+                model=self.model.state_dict(),
+                optimisers=[self.optimiser.state_dict()],
+                random=random_state(),
+                standardiser=self.mean.state_dict(),
+                identity=self._identity(),
+            ),
+        )
+
+    @torch.no_grad()
+    def prior(self) -> dict[str, Tensor]:
+        """Tensors of the prior: how the latents of training objects are distributed, in the template's order."""
+        latents = []
+        for start in range(0, len(self.train), 16):
+            rows = np.arange(start, min(start + 16, len(self.train)))
+            batch = make_batch(
+                self.train, rows, self.template, np.random.default_rng([self.recipe.seed, 1 << 40, start])
+            )
+            latents.append(ordered(self.mean.latents(batch.clouds), self.template))
+        return fit_prior(torch.cat(latents), factors=FACTORS, examples=EXAMPLES, seed=self.recipe.seed)
+
+    def export(self, folder: Path) -> None:
+        """Write encoder and generator, in half precision."""
+        make_folder(folder)
+        write_half(self.mean.encoder.state_dict(), folder / ENCODER_FILE)
+        write_half({**self.mean.generator.state_dict(), **self.prior()}, folder / GENERATOR_FILE)
+
+
+def targets(clouds: Tensor) -> list[Target]:
+    """What (B, N, 7) clouds ask of generated ones."""
+    return [
+        Target(cloud[:, :3].numpy(), (cloud[:, 3:6] + 0.5).numpy() if cloud[0, 6] > 0 else None) for cloud in clouds
+    ]
+
+
+def train(data: Path, output: Path, *, steps: int | None, seed: int, export: Path | None) -> None:
+    """Train encoder and generator, or go on with the run in `output`.
+
+    Parameters
+    ----------
+    data : folder of meshes (.glb), which are packed into `output/data` together with procedural ones; or a folder that
+        `squeeze3d.training.points_lite_data.pack` wrote.
+    steps : None: 2,000. A larger number than before goes on with a finished run.
+    export : folder for the weights; they are in `output` in any case.
+
+    Raises
+    ------
+    UsageError : `output` holds another run. InputError : there are no objects. FormatError : a file is damaged.
+    """
+    if not is_packed(data):
+        pack(data, output / "data", procedural=PROCEDURAL)
+        data = output / "data"
+    chosen, held = load_clouds(data).split()
+    print(f"{len(chosen)} objects to train on, {len(held)} to validate on", flush=True)
+    with torch.random.fork_rng(devices=[]):
+        run = Run(output, Recipe(seed=seed), steps or STEPS, chosen, held)
+        run.go()
+        run.export(output)
+        if export is not None and export != output:
+            run.export(export)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m squeeze3d.training.points_lite`."""
+    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.points_lite", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("data", type=Path, help="folder of meshes, or one that points_lite_data wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=None, help=f"({STEPS})")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--export", type=Path, help="folder to write the weights to as well")
+    options = parser.parse_args(arguments)
+    try:
+        train(options.data, options.output, steps=options.steps, seed=options.seed, export=options.export)
+    except Sq3Error as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+if __name__ == "__main__":
+    main()
