@@ -21,7 +21,8 @@ from squeeze3d.errors import FormatError, TruncatedError
 CENTRE_STEPS = 1024
 """Centre coordinates are multiples of scale / 1024. Part of the format."""
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Coordinates are clamped to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ class Pose:
         longest = float((high - low).max())
         # A denormal scale would lose its digits as float32.
         scale = max(longest if longest > 1e-30 else 1.0, float(np.abs(centre).max()) * 2.0**-24)
-        scale = struct.unpack("<f", struct.pack("<f", min(scale, _LARGEST)))[0]
+        scale = struct.unpack("<f", struct.pack("<f", min(scale, LARGEST)))[0]
         # Rounding must not carry a centre at the very end of the float32 range beyond it.
-        most = math.floor(_LARGEST / scale * CENTRE_STEPS)
+        most = math.floor(LARGEST / scale * CENTRE_STEPS)
         x, y, z = (max(-most, min(most, round(float(c) / scale * CENTRE_STEPS))) for c in centre)
         return cls(scale, (x, y, z))
 
@@ -63,7 +64,7 @@ class Pose:
     def to_original(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
         """(N, 3) canonical coordinates back to the asset's frame, clamped to the range of float32."""
         original = np.asarray(positions, dtype=np.float64) * self.scale + self.centre
-        return np.clip(original, -_LARGEST, _LARGEST).astype(np.float32)
+        return np.clip(original, -LARGEST, LARGEST).astype(np.float32)
 
     def to_bytes(self) -> bytes:
         """float32 scale, then three zigzag varints."""

@@ -28,7 +28,7 @@ from squeeze3d.errors import TargetSizeError
 def encode(loaded: Loaded, options: LiteOptions, job: Job) -> Container:
     """Encode a mesh, as well as a target size allows.
 
-    Raises TargetSizeError if not even the coarsest grid fits.
+    Raises TargetSizeError if not even the coarsest grid fits, or no grid holds a surface.
     """
     from squeeze3d.codecs.lite.build import LiteBuilder
     from squeeze3d.codecs.lite.model import to_container
@@ -41,12 +41,10 @@ def encode(loaded: Loaded, options: LiteOptions, job: Job) -> Container:
         job.progress("flatten", 0.0)
         job.memo["builder"] = LiteBuilder(flatten(loaded.asset))
     builder: LiteBuilder = job.memo["builder"]
-    best = Search(builder, options, job).best()
+    best = Search(builder, options, job).best() if builder.is_in_range else None
     if best is None:
-        raise TargetSizeError(
-            f"mesh.lite cannot describe this mesh in {format_bytes(job.target_size or 0)}",
-            hint="raise `--target-size`",
-        )
+        size = "" if job.target_size is None else f" in {format_bytes(job.target_size)}"
+        raise TargetSizeError(f"mesh.lite cannot describe this mesh{size}", hint="raise `--target-size`")
     container = to_container(builder.pose, best.symbols, SPEC.wire, SOURCES.index(loaded.format))
     report_rebuilt(loaded.asset, builder.surface, job.losses)
     header = best.model.header

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.bitstream.pose import Pose
+from squeeze3d.bitstream.pose import LARGEST, Pose
 from squeeze3d.codecs.colour.lookup import cell_means
 from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
@@ -30,6 +30,8 @@ from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangl
 from squeeze3d.geometry.solid import Solid
 from squeeze3d.geometry.surface import Surface
 
+SMALLEST = 1e-30
+"""Boxes below this have no scale of their own, see `Pose.from_bounds`."""
 PLAIN = 3 / 255
 """Colours that differ by less are one."""
 COARSE = 2
@@ -121,6 +123,12 @@ class LiteBuilder:
     def swatches(self) -> Swatches:
         """The original's colours, roughly."""
         return Swatches(self.surface, self.query, self.pose)
+
+    @property
+    def is_in_range(self) -> bool:
+        """Whether the box has a size that the pose can name; float32 coordinates allow smaller and larger ones."""
+        longest = float(np.ptp(self.surface.bounds, axis=0).max())
+        return SMALLEST < longest <= LARGEST
 
     @cached_property
     def is_plain(self) -> bool:

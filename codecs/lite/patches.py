@@ -3,7 +3,7 @@
 | columns | what | reach |
 |---|---|---|
 | 251 | occupied or not, in a ball of radius 3.7 | 3 cells |
-| 125 | occupied share of 3^3 boxes, on a grid of stride 3 | 7 cells |
+| 125 | occupied cells of 3^3 boxes, 0 to 27, on a grid of stride 3 | 7 cells |
 | 93 | scalars in a ball of radius 2.8, in cells; 0 where there is none | 2 cells |
 | 93 | whether there is a scalar, at the same places | 2 cells |
 | 1 | quantisation step of the scalars; 0 without | |

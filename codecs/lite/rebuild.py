@@ -1,4 +1,4 @@
-"""From a decoded `LiteModel` to a `Mesh`: field, isosurface, colours. NumPy alone."""
+"""From a decoded `LiteModel` to a `Mesh`: field, isosurface, colours. NumPy and SciPy alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.bitstream.limits import Limits
-from squeeze3d.bitstream.pose import Pose
+from squeeze3d.bitstream.pose import LARGEST, Pose
 from squeeze3d.codecs.colour.lookup import lookup
 from squeeze3d.codecs.colour.model import CellColours
 from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
@@ -60,9 +60,9 @@ def assemble(
         double_sided=header.double_sided,
         unlit=header.unlit,
     )
-    primitive = Primitive(
-        world.astype(np.float32), triangles, normals=vertex_normals(world, triangles), colours=rgba, material=0
-    )
+    # A pose at the end of the float32 range must not lead beyond it.
+    within = np.clip(world, -LARGEST, LARGEST).astype(np.float32)
+    primitive = Primitive(within, triangles, normals=vertex_normals(world, triangles), colours=rgba, material=0)
     return Mesh((primitive,), (material,))
 
 

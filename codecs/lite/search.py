@@ -142,8 +142,10 @@ class Search:
             self.job.progress("shape", 0.05 + 0.45 * index / len(plans))
             if self.builder.geometry(plan).bits / 8 <= most:
                 # In a hurry, what suits one plan has to do for all.
-                level = self.builder.shape(plan, level, climb=self.effort >= 3 or not fitting).level
-                fitting.append(plan)
+                shape = self.builder.shape(plan, level, climb=self.effort >= 3 or not fitting)
+                if np.isfinite(shape.score):
+                    level = shape.level
+                    fitting.append(plan)
         return fitting
 
     def _best(self, plans: list[Plan], most: float) -> Plan | None:

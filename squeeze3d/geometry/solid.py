@@ -23,8 +23,6 @@ from squeeze3d.geometry.sampling import face_normals
 
 TAUS = (0.4, 0.55, 0.75, 1.0, 1.5, 2.0)
 """Ladder of closing radii, in cells."""
-RESOLUTIONS = (16, 24, 32, 48, 64, 96, 128)
-"""Ladder of grid sizes."""
 CLIP = 1.5
 """Largest magnitude of a signed distance, in cells."""
 FLAT = 1e-4

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spec_tables
 from test_integers import GOLDEN as INTEGERS
 
 from squeeze3d.assets.loss import LossReport
@@ -19,6 +20,10 @@ from squeeze3d.bitstream.limits import DEFAULT_MAX_MEMORY, Limits
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.bitstream.varint import read_varint
 from squeeze3d.codecs import any_raw
+from squeeze3d.codecs.lite import model as lite_model
+from squeeze3d.codecs.lite.field import LEVELS
+from squeeze3d.codecs.lite.options import RESOLUTIONS
+from squeeze3d.codecs.lite.steps import STEPS
 from squeeze3d.codecs.registry import RESERVED_WIRES, codecs
 from squeeze3d.codecs.spec import Job
 from squeeze3d.codecs.surface.priors import CONNECTIVITY_PRIOR
@@ -177,6 +182,27 @@ def test_codecs_are_all_listed():
 def test_connectivity_prior_is_the_one_of_the_code():
     block = SPEC.split("<!-- connectivity prior -->\n```text\n")[1].split("\n```")[0]
     assert [[int(number) for number in line.split()] for line in block.splitlines()] == CONNECTIVITY_PRIOR
+
+
+@pytest.mark.parametrize("name", spec_tables.NAMES)
+def test_cell_colour_priors_are_the_ones_of_the_code(name):
+    (listed,) = spec_tables.pattern(name).finditer(SPEC)
+    numbers = [[int(number) for number in row.split()] for row in listed[2].replace("\n", "  ").strip().split("  ")]
+    assert numbers == spec_tables.table(name), "run `python tests/bitstream/spec_tables.py`"
+
+
+def test_grids_of_mesh_lite_are_the_ones_of_the_code():
+    fields = section("3: mesh.lite", 3)
+    listed = {row[0]: row[1:] for row in rows(fields.split("####")[0])[1:]}
+    bits = [(name.strip("` "), int(row[0].split()[0])) for names, row in listed.items() for name in names.split(",")]
+    assert bits == list(lite_model._FIELDS)
+    assert " ".join(map(str, RESOLUTIONS)) in listed["`grid`"][1]
+    assert ", ".join(f"{step:g}" for step in STEPS[1:]) in listed["`step`"][1]
+    assert ", ".join(f"{level:g}" for level in LEVELS) in listed["`level`"][1]
+    assert ", ".join(map(str, lite_model.SMOOTHING)) in listed["`smoothing`"][1]
+    assert f"networks decode the file: {lite_model.WEIGHTS}," in listed["`weights`"][1]
+    largest = max(lite_model.Header(len(RESOLUTIONS) - 1, (lite_model.SIDE,) * 3).cells) + 1
+    assert f"{largest}^3 at most" in fields
 
 
 def test_version_and_constants_are_the_ones_of_the_code():

@@ -3,8 +3,8 @@
 It shares no code with squeeze3d and uses no NumPy: every step is spelled out the way the specification describes it.
 It is slow, and meant to be read next to the text. Section numbers are those of `CODEC_SPEC.md`.
 
-`decode(data)` returns a dict of files for `any.raw` and a `Surface` for `mesh.surface`. Files that section 10 tells a
-decoder to refuse raise `ValueError`.
+`decode(data)` returns a dict of files for `any.raw`, a `Surface` for `mesh.surface` and a `Lite` for `mesh.lite`, which
+`reference_lite` decodes. Files that section 10 tells a decoder to refuse raise `ValueError`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,23 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zstandard
 from PIL import Image
 
+if TYPE_CHECKING:
+    from reference_lite import Lite
+
 SPECIFICATION = Path(__file__).parents[2] / "CODEC_SPEC.md"
 SUFFIXES = {1: "glb", 2: "gltf", 3: "obj", 4: "ply", 5: "stl", 6: "off", 7: "npz"}
 PARAMETERS, SYMBOLS, IMAGE, BULK = 1, 2, 3, 4
-ANY_RAW, MESH_SURFACE = 1, 2
-CODECS = {ANY_RAW: ((BULK,), (PARAMETERS,)), MESH_SURFACE: ((PARAMETERS, SYMBOLS), (IMAGE,))}
+ANY_RAW, MESH_SURFACE, MESH_LITE = 1, 2, 3
+CODECS = {
+    ANY_RAW: ((BULK,), (PARAMETERS,)),
+    MESH_SURFACE: ((PARAMETERS, SYMBOLS), (IMAGE,)),
+    MESH_LITE: ((SYMBOLS,), ()),
+}
 """Required and optional chunks."""
 MEMORY_LIMIT = 2**31
 MASK64 = 2**64 - 1
@@ -109,7 +117,7 @@ def read_container(data: bytes) -> Container:
     require(flags & 0x0C == 0, "reserved flags are set")
     pose = read_pose(body) if flags & 1 else None
     if flags & 2:
-        body.take(4)  # a fingerprint; both codecs have no weights and ignore it
+        body.take(4)  # a fingerprint; all three codecs ignore it
     chunks: dict[int, bytes] = {}
     last = 0
     while body.left():
@@ -689,7 +697,10 @@ def read_image(data: bytes) -> tuple[int, int, bytes]:
         raise ValueError("the image is damaged") from error
 
 
-def decode(data: bytes) -> dict[str, bytes] | Surface:
+def decode(data: bytes) -> dict[str, bytes] | Surface | Lite:
     """Decode a `.sq3` file, or refuse it with `ValueError`."""
+    from reference_lite import decode_lite
+
     container = read_container(data)
-    return decode_raw(container) if container.codec == ANY_RAW else decode_surface(container)
+    decoders = {ANY_RAW: decode_raw, MESH_SURFACE: decode_surface, MESH_LITE: decode_lite}
+    return decoders[container.codec](container)

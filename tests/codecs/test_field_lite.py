@@ -41,12 +41,12 @@ def one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 def lantern(
     shape: tuple[int, int, int] = (40, 64, 48), density: float = 50.0, *, is_log: bool = False
 ) -> RadianceField:
-    """A red ball on a grey foot, off the middle of its box, with a soft shell."""
-    axes = [(np.arange(n) + 0.5) / max(shape) for n in shape]
+    """A red ball on a grey foot, off the middle of its box, with a soft shell. Stretched to the shape of the grid."""
+    axes = [(np.arange(n) + 0.5) / n * side for n, side in zip(shape, (0.625, 1, 0.75), strict=True)]
     x, y, z = np.meshgrid(*axes, indexing="ij")
     ball = 0.18 - np.sqrt((x - 0.3) ** 2 + (y - 0.6) ** 2 + (z - 0.4) ** 2)
     foot = np.minimum.reduce([0.09 - abs(x - 0.3), 0.09 - abs(z - 0.4), y - 0.05, 0.5 - y])
-    inside = np.maximum(ball, foot) * max(shape)
+    inside = np.maximum(ball, foot) * 64
     relative = np.exp(np.clip(1.2 * inside, -12, 0)) * (inside > -3)
     grid = np.zeros((*shape, 4), dtype=np.float32)
     grid[..., :3] = np.where((ball > foot)[..., None], (0.8, 0.1, 0.1), (0.4, 0.4, 0.5)) * (relative > 0)[..., None]
@@ -157,6 +157,8 @@ def test_empty_fields_are_refused(sigma):
     grid[..., 3] = sigma
     field = RadianceField(grid, np.zeros(3, np.float32), np.ones(3, np.float32))
     with pytest.raises(InputError, match="empty"):
+        layout_of(field)
+    with pytest.raises(InputError, match=r"empty|infinite"):
         squeeze3d.compress(field, codec="field.lite", options=FAST)
 
 
@@ -310,9 +312,9 @@ def odd_fields() -> dict[str, RadianceField]:
     single = np.full((1, 1, 1, 4), 0.5, dtype=np.float32)
     full = np.full((20, 20, 20, 4), 0.5, dtype=np.float32)
     wild = lantern().rgbsigma.copy()
-    wild[::7, ::5, ::3] = np.nan
     wild[1::7, ::5, ::3, :3] = 1e30
-    wild[30, 40, 20, 3] = np.inf
+    wild[2::7, ::5, ::3, :3] = -1e30
+    wild[30, 40, 20, 3] = 3e38
     thin = np.zeros((200, 2, 150, 4), dtype=np.float32)
     thin[20:180, 0, 10:140] = (0.2, 0.9, 0.3, 80)
     low, high = np.full(3, -1, dtype=np.float32), np.full(3, 1, dtype=np.float32)

@@ -10,6 +10,9 @@ from functools import cache
 import numpy as np
 import pytest
 import reference_decoder as reference
+from colour_cases import ALL_MODES
+from numpy.typing import NDArray
+from reference_lite import Lite, distance_field
 from sample_assets import bare, grid, picture, random
 
 import squeeze3d
@@ -23,6 +26,15 @@ from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.bitstream.varint import write_varint
+from squeeze3d.codecs.colour import ColourMode as CellMode
+from squeeze3d.codecs.colour import ColourSettings
+from squeeze3d.codecs.colour.model import encode_colours
+from squeeze3d.codecs.lite import model as lite
+from squeeze3d.codecs.lite.cells import surface_flags
+from squeeze3d.codecs.lite.context_net import odds_tables
+from squeeze3d.codecs.lite.field import decode_field
+from squeeze3d.codecs.lite.rebuild import factor_of
+from squeeze3d.codecs.lite.structure import encode_structure
 from squeeze3d.codecs.surface import rebuild
 from squeeze3d.codecs.surface.connectivity import encode_connectivity
 from squeeze3d.codecs.surface.model import ColourMode, Look, SurfaceModel, encode_mesh, from_container, to_container
@@ -196,6 +208,101 @@ def test_connectivity_agrees_where_vertex_numbers_take_17_bits():
     assert vertices == 3 * count
 
 
+def bumpy_shell(shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
+    """A hollow, uneven ball with some loose cells."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
+    radius = np.sqrt(x**2 + y**2 + z**2) + 0.15 * np.sin(4 * x + seed) * np.cos(3 * y)
+    return (radius < 0.95) & (radius > 0.4) | (random(seed).random(shape) < 0.005)
+
+
+def lite_file(header: lite.Header, occupied: NDArray[np.bool_], settings: ColourSettings, seed: int = 0) -> bytes:
+    """A structure with uneven scalars and colours."""
+    rng = random(seed)
+    flags = surface_flags(occupied)
+    cells = np.argwhere(flags)
+    waves = header.step * np.sin(cells @ [0.5, 0.7, 0.3]) + rng.normal(0, 0.3, len(cells))
+    scalars = np.clip(np.rint(waves), -header.step, header.step).astype(np.int32) if header.step else None
+    stripes = np.where((cells[:, :1] // 4 + cells[:, 2:] // 5) % 2, [200, 60, 30], [30, 90, 180])
+    rgb = np.clip(stripes + 6 * cells + rng.integers(-9, 10, cells.shape), 0, 255)
+    encoder = lite.encode_geometry(header, occupied, scalars)
+    encode_colours(encoder, flags, rgb, np.ones(len(cells)), settings)
+    return lite.to_container(Pose(2.0, (1, 2, 3)), encoder.finish(), 3, 0).to_bytes()
+
+
+def assert_same_symbols(data: bytes) -> Lite:
+    """Both decoders agree on header, structure, scalars and colours of cells."""
+    mine = reference.decode(data)
+    assert isinstance(mine, Lite)
+    model = lite.from_container(Container.from_bytes(data), Limits())
+    header = model.header
+    assert tuple(mine.header[axis] for axis in "xyz") == header.sides
+    for name in ("grid", "step", "level", "smoothing", "metallic", "roughness"):
+        assert mine.header[name] == getattr(header, name)
+    assert mine.header["flags"] == header.double_sided + 2 * header.unlit
+    assert mine.shape == model.occupied.shape
+    assert sorted(mine.occupied) == [tuple(cell) for cell in np.argwhere(model.occupied).tolist()]
+    if model.scalars is None:
+        assert mine.scalars is None
+    else:
+        assert [mine.scalars[cell] for cell in sorted(mine.scalars)] == model.scalars.tolist()
+    assert mine.mode == model.colours.mode
+    assert [mine.colours[cell] for cell in sorted(mine.colours)] == [tuple(c) for c in model.colours.rgb.tolist()]
+    return mine
+
+
+@pytest.mark.parametrize("case", range(len(ALL_MODES)))
+def test_grids_agree_with_the_program(case):
+    sides = (1023, 900 - 60 * case, 460 + 80 * case) if case % 2 else (400 + 50 * case, 700, 1023)
+    looks = {"double_sided": bool(case & 1), "unlit": bool(case & 2), "metallic": case, "roughness": 15 - case}
+    header = lite.Header(int(case in (1, 6)), sides, case % 4, case // 2 % 4, (case + 1) % 4, **looks)
+    data = lite_file(header, bumpy_shell([cells + 1 for cells in header.cells], case), ALL_MODES[case], case)
+    mine = assert_same_symbols(data)
+    assert mine.mode == ALL_MODES[case].mode
+    assert (mine.scalars is None) == (case % 4 == 0)
+    if mine.scalars is not None:
+        assert set(mine.scalars.values()) == set(range(-(case % 4), case % 4 + 1))
+    assert len(set(mine.colours.values())) > (0 if mine.mode == CellMode.UNIFORM else 1)
+
+
+def test_solids_with_holes_agree_with_the_program():
+    header = lite.Header(1, (1023, 1023, 1023))
+    occupied = np.ones([cells + 1 for cells in header.cells], dtype=bool)
+    for hole in random(4).integers(3, 14, (40, 3)):
+        occupied[tuple(hole)] = False
+    assert_same_symbols(lite_file(header, occupied, ALL_MODES[0]))
+
+
+@pytest.mark.parametrize("sides", [(1023, 0, 0), (0, 1023, 1023)])
+def test_flat_grids_agree_with_the_program(sides):
+    header = lite.Header(0, sides, step=3)
+    occupied = random(5).random([cells + 1 for cells in header.cells]) < 0.5
+    assert_same_symbols(lite_file(header, occupied, ColourSettings(CellMode.SUM, skip=2, step=40, entries=3)))
+
+
+def test_grids_of_meshes_agree_with_the_program():
+    data = squeeze3d.compress(painted_sphere(), codec="mesh.lite", options={"grid": 16, "step": 2}, effort=1)
+    mine = assert_same_symbols(data)
+    assert len(mine.occupied) > 500
+    assert mine.header["flags"] == 3
+    low, high = (min(mine.colours), max(mine.colours))
+    assert mine.colours[low][0] < mine.colours[high][0], "red grows with x"
+
+
+@pytest.mark.parametrize(
+    ("grid", "sides", "step"), [(0, (900, 1023, 700), 0), (1, (0, 700, 1023), 3), (8, (50, 80, 1023), 2)]
+)
+def test_distance_fields_agree_nearly(grid, sides, step):
+    header = lite.Header(grid, sides, step)
+    occupied = bumpy_shell([cells + 1 for cells in header.cells], 6)
+    data = lite_file(header, occupied, ALL_MODES[0])
+    model = lite.from_container(Container.from_bytes(data), Limits())
+    theirs = decode_field(model.occupied, model.scalars, step, factor_of(header))
+    mine = distance_field(reference.decode(data))
+    assert mine.shape == theirs.shape
+    assert np.abs(mine - theirs).max() < 1e-3
+    assert (np.abs(mine) < 0.7).sum() > 500
+
+
 def test_lone_files_agree_with_the_program(tmp_path):
     for name in ("ball.ply", "ball.stl", "ball.off", "ball.glb"):
         squeeze3d.save(painted_sphere(), tmp_path / name)
@@ -290,12 +397,34 @@ def surface(
     return pack({t: c for t, c in chunks.items() if t != drop}, codec=2, flags=1 if pose else 0, pose=pose)
 
 
+def lite_stream(*raw: tuple[int, int], bar: bool = True, **changes: int) -> bytes:
+    """A bar of 14 x 2 x 2 cells, then raw values of a number of bits; the header with changes."""
+    encoder = SymbolEncoder()
+    header = {"x": 1023, "roughness": 15} | changes
+    for name, bits in lite._FIELDS:
+        encoder.encode_raw([header.get(name, 0)], bits)
+    if bar:
+        encode_structure(encoder, np.ones((14, 2, 2), dtype=bool))
+    else:
+        encoder.encode([0], odds_tables(), 124)
+    for value, bits in raw:
+        encoder.encode_raw([value], bits)
+    return encoder.finish()
+
+
+def lite_pack(symbols: bytes, *, pose: bytes = POSE, extra: dict[int, bytes] | None = None) -> bytes:
+    return pack({Tag.SYMBOLS: symbols} | (extra or {}), codec=3, flags=1 if pose else 0, pose=pose)
+
+
 def broken(symbols: bytes) -> bytes:
     """The last byte, which ends the hash, with another upper bit."""
     return symbols[:-1] + bytes([symbols[-1] ^ 0x80])
 
 
+GREY = ((0, 2), (64, 7), (64, 7), (64, 7))
+"""Raw values of one colour for all cells."""
 ONE_TRIANGLE = one_triangle()
+ONE_BAR = lite_stream(*GREY)
 BULK = RAW[Tag.BULK]
 ACCEPTED = {
     "plain": pack(RAW),
@@ -303,6 +432,7 @@ ACCEPTED = {
     "pose and fingerprint ignored": pack(RAW, flags=0x63, pose=POSE + b"abcd"),
     "side files": names(["a/b", 7], ["..c", 0]),
     "surface": surface(),
+    "grid": lite_pack(ONE_BAR),
 }
 REFUSED = {
     "cut": {
@@ -333,8 +463,16 @@ REFUSED = {
     "reserved tag": {"0x00": pack([(0, b""), (4, BULK)]), "0x80": pack([(4, BULK), (0x80, b"")])},
     "do not rise": {"twice": pack([(4, BULK), (4, BULK)]), "fall": pack([(4, BULK), (1, b"\x90")])},
     "codec is unknown": {"99": pack(RAW, codec=99), "0": pack(RAW, codec=0)},
-    "required chunk": {"no bulk": pack({}), "no symbols": surface(drop=Tag.SYMBOLS)},
-    "critical chunk": {"image": pack([(3, b""), (4, BULK)]), "0x7f": surface(extra={0x7F: b""})},
+    "required chunk": {
+        "no bulk": pack({}),
+        "no symbols": surface(drop=Tag.SYMBOLS),
+        "no symbols of a grid": pack({}, codec=3, flags=1, pose=POSE),
+    },
+    "critical chunk": {
+        "image": pack([(3, b""), (4, BULK)]),
+        "0x7f": surface(extra={0x7F: b""}),
+        "parameters of a grid": lite_pack(ONE_BAR, extra={Tag.PARAMETERS: b"\x90"}),
+    },
     "source names no format": {"8": pack(RAW, flags=0x80), "0": pack(RAW, flags=0)},
     "another header": {"checksum flag": pack({4: BULK[:1] + b"\4" + BULK[2:]})},
     "window": {"2 KiB": pack({4: BULK[:2] + b"\x08" + BULK[3:]})},
@@ -367,10 +505,19 @@ REFUSED = {
     },
     "no integers": {"false": surface((4, False))},
     "number of parameters": {"one more": surface((11, 1))},
-    "symbol hash": {"one bit": surface(extra={Tag.SYMBOLS: broken(ONE_TRIANGLE)})},
+    "symbol hash": {
+        "one bit": surface(extra={Tag.SYMBOLS: broken(ONE_TRIANGLE)}),
+        "another one behind a grid": lite_pack(lite_stream(*GREY, (0x1234, 16))),
+    },
     "does not fit the colour mode": {"image": surface(extra={Tag.IMAGE: b""})},
-    "pose is missing": {"surface": surface(pose=b"")},
+    "pose is missing": {"surface": surface(pose=b""), "grid": lite_pack(ONE_BAR, pose=b"")},
     "two corners": {"start": surface(extra={Tag.SYMBOLS: start_twice_at_one_vertex()})},
+    "weights are unknown": {"1": lite_pack(lite_stream(*GREY, weights=1))},
+    "grid is unknown": {"13": lite_pack(lite_stream(*GREY, grid=13))},
+    "longest side": {"1022": lite_pack(lite_stream(*GREY, x=1022))},
+    "structure is empty": {"no root": lite_pack(lite_stream(bar=False))},
+    "more levels are left out": {"5 of 4": lite_pack(lite_stream((1, 2), (5, 3)))},
+    "one entry": {"palette": lite_pack(lite_stream((2, 2), (0, 3), (0, 4)))},
 }
 
 
@@ -408,3 +555,22 @@ def test_damaged_symbols_are_refused_or_decode_alike(make):
                 reference.decode(data)
         else:
             assert_same(data)
+
+
+def test_damaged_grids_are_refused_or_decode_alike():
+    header = lite.Header(0, (1023, 800, 600), step=1)
+    data = lite_file(header, bumpy_shell([cells + 1 for cells in header.cells], 3), ALL_MODES[-2])
+    container = Container.from_bytes(data)
+    symbols = container.chunks[Tag.SYMBOLS]
+    rng = random(8)
+    for _ in range(4):
+        damaged = bytearray(symbols)
+        damaged[rng.integers(7, len(symbols))] ^= 1 << rng.integers(8)
+        data = Container(3, 0, container.pose, chunks={Tag.SYMBOLS: bytes(damaged)}).to_bytes()
+        try:
+            lite.from_container(Container.from_bytes(data), Limits())
+        except Sq3Error:
+            with pytest.raises(ValueError, match=r"\w"):
+                reference.decode(data)
+        else:
+            assert_same_symbols(data)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colour_cases import coded, gradient, halves, shell
 
-from squeeze3d.codecs.colour import ColourMode, ColourSettings, cell_means, lookup, sharpened
+from squeeze3d.codecs.colour import ColourMode, ColourSettings, cell_means, lookup
 
 
 def test_centres_of_cells_have_the_colours_of_the_cells():
@@ -85,26 +85,3 @@ def test_points_on_the_far_faces_belong_to_the_last_cells():
     occupied, _, weights = cell_means(np.array([[3.5, 9, -7]]), np.array([[1, 2, 3]]), (4, 4, 4))
     assert np.argwhere(occupied).tolist() == [[3, 3, 0]]
     assert weights.tolist() == [1]
-
-
-def test_sharpened_cells_interpolate_closer_to_the_points():
-    random = np.random.default_rng(9)
-    points = random.random((20000, 3)) * 7
-    rgb = np.repeat(np.where(np.sin(points[:, :1] * 1.5) > 0, 200.0, 50.0), 3, axis=1)
-    occupied, means, weights = cell_means(points, rgb, (8, 8, 8))
-
-    def error(cells):
-        _, colours = coded(occupied, np.rint(cells).astype(np.uint8), ColourSettings(step=1, strength=0), weights)
-        return float(((lookup(colours, points) * 255 - rgb) ** 2).mean())
-
-    assert error(sharpened(points, rgb, occupied, means)) < 0.8 * error(means)
-
-
-def test_sharpening_leaves_constant_colours_and_cells_without_points():
-    occupied = np.ones((3, 3, 3), dtype=bool)
-    means = np.full((27, 3), 90.0)
-    same = sharpened(np.array([[0.2, 0.1, 0.4]]), np.array([[90, 90, 90]]), occupied, means)
-    np.testing.assert_allclose(same, 90)
-    moved = sharpened(np.array([[0.2, 0.1, 0.4]]), np.array([[190, 90, 90]]), occupied, means)
-    assert moved[0, 0] > 90
-    assert (moved[-1] == 90).all()

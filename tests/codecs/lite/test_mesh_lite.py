@@ -1,6 +1,8 @@
-"""`mesh.lite` as a whole: sizes are met, boxes come back, hostile files end in errors. Not registered yet."""
+"""`mesh.lite` as a whole: sizes are met, boxes come back, hostile files end in errors."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from squeeze3d.assets.source import Loaded
 from squeeze3d.assets.transform import scale_and_shift
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits
+from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.lite.options import LiteOptions
 from squeeze3d.codecs.mesh_lite import SPEC
 from squeeze3d.codecs.spec import Job
@@ -85,3 +88,24 @@ def test_a_file_without_pose_is_refused(small: bytes):
     good = Container.from_bytes(small)
     with pytest.raises(FormatError, match="pose"):
         SPEC.decode(Container(3, 0, None, None, good.chunks), Limits())
+
+
+@pytest.mark.parametrize("factor", [1e-38, 1e-36, 1.2e38])
+def test_sizes_at_the_end_of_float32_come_back_or_are_refused(factor: float):
+    mesh = scale_and_shift(toy_mesh(3), factor, np.zeros(3))
+    ((name, data),) = write_files(mesh, "solid.glb").items()
+    source = read(Source(data, name))
+    try:
+        container = SPEC.encode(source, LiteOptions(), Job(600, effort=1))
+    except Sq3Error:
+        return
+    back = SPEC.decode(container, Limits())
+    extent = np.ptp(source.asset.bounds().astype(np.float64), axis=0).max()
+    assert np.abs(back.bounds().astype(np.float64) - source.asset.bounds()).max() < 0.1 * extent
+
+
+def test_a_pose_at_the_end_of_float32_gives_finite_positions(small: bytes):
+    container = Container.from_bytes(small)
+    far = dataclasses.replace(container, pose=Pose(3e38, (1000, 0, 0)))
+    back = SPEC.decode(Container.from_bytes(far.to_bytes()), Limits())
+    assert np.isfinite(back.bounds()).all()
