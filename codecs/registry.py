@@ -17,7 +17,11 @@ RESERVED_WIRES: frozenset[int] = frozenset({0})
 PRIVATE_WIRES = range(224, 256)
 """Numbers for experiments and plugins. Files with them are for whoever has the plugin."""
 
-_waiting = [name.strip() for name in os.environ.get("SQ3D_PLUGINS", "").split(",") if name.strip()]
+BUILT_IN = ("squeeze3d.codecs.points_lite", "squeeze3d.codecs.field_lite")
+"""Modules of pairs that ship with the program. They use this registry, so they are loaded when it is first asked."""
+
+_waiting = [*BUILT_IN]
+_waiting += [name.strip() for name in os.environ.get("SQ3D_PLUGINS", "").split(",") if name.strip()]
 
 _BY_ID: dict[str, CodecSpec] = {}
 _BY_WIRE: dict[int, CodecSpec] = {}
@@ -35,7 +39,8 @@ def register(spec: CodecSpec) -> CodecSpec:
 
 
 def load_plugins() -> None:
-    """Import the modules that the environment variable SQ3D_PLUGINS names, separated by commas, once.
+    """Import, once, the built-in pairs and the modules that the environment variable SQ3D_PLUGINS names, separated by
+    commas.
 
     A module registers codecs and pairs of its own when imported. Their wire numbers should lie in `PRIVATE_WIRES`.
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from squeeze3d.assets.source import Asset
 from squeeze3d.bitstream.container import Container
+from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.pose import Pose
-from squeeze3d.codecs.pairs.codec import read_symbols
+from squeeze3d.codecs.pairs.codec import laid_out, read_symbols
 from squeeze3d.codecs.pairs.frame import place
 from squeeze3d.codecs.pairs.networks import code_model, networks
 from squeeze3d.codecs.pairs.registry import pairs
@@ -58,6 +59,8 @@ def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> It
     for t in np.linspace(0, 1, count):
         with using(device):
             asset = networks(pair).generate(((1 - t) * codes[0] + t * codes[1]).astype(np.float32))
+        # Sizes cannot be blended: the nearer end gives them.
+        asset = laid_out(pair, asset, ends[round(float(t))], Limits())
         yield place(asset, pair.half_extent, _between(a, b, float(t)))
 
 

@@ -158,8 +158,8 @@ def mapping(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Hyperparameters: default, or those of a published network: instantmesh, openlrm, shape, lion-1024, "
-            "lion-2048, lion-4096, lion-8192, nerfmae.",
+            help="Hyperparameters: default, lite for small pairs, or those of a published network: instantmesh, "
+            "openlrm, shape, lion-1024, lion-2048, lion-4096, lion-8192, nerfmae.",
             autocompletion=_complete_preset,
         ),
     ] = "default",

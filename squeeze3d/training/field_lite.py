@@ -1,4 +1,4 @@
-"""Train encoder and generator of `field.lite`: `python -m squeeze3d.training.field_lite DATA -o RUN`.
+"""Training of encoder and generator of `field.lite`.
 
 ```text
 cubes ─► turned, recoloured ─► some patches hidden ─► encoder ─► features ─► head ─► latents, noise ─► generator ─► grid
@@ -13,10 +13,8 @@ finished run.
 
 from __future__ import annotations
 
-import argparse
-import sys
+import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,7 +37,7 @@ from squeeze3d.backbones.field_lite import (
     near_surface,
     seen_by_encoder,
 )
-from squeeze3d.errors import Sq3Error, UsageError
+from squeeze3d.errors import UsageError
 from squeeze3d.files import atomic_write, make_folder
 from squeeze3d.training.checkpoint import (
     Checkpoint,
@@ -49,8 +47,9 @@ from squeeze3d.training.checkpoint import (
     save_checkpoint,
 )
 from squeeze3d.training.field_lite_data import DESCRIPTION, pack, read_cubes
+from squeeze3d.training.half import write_half
 from squeeze3d.training.interrupts import held_back
-from squeeze3d.training.log import Log
+from squeeze3d.training.log import Log, Say, silent
 
 ENCODER, GENERATOR = "field-lite-encoder", "field-lite-generator"
 REPORT = 250
@@ -181,9 +180,9 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 class Run:
     """One training run in a folder: `checkpoint.pt`, `log.jsonl`."""
 
-    def __init__(self, folder: Path, recipe: Recipe, train: Samples, validation: Samples) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, train: Samples, validation: Samples, *, say: Say = silent) -> None:
         make_folder(folder)
-        self.folder, self.recipe, self.train = folder, recipe, train
+        self.folder, self.recipe, self.train, self.say = folder, recipe, train, say
         self.validation = Samples(validation.cubes[:VALIDATION], validation.weights[:VALIDATION])
         torch.manual_seed(recipe.seed)
         self.model, self.mean = Autoencoder(), Autoencoder()
@@ -228,7 +227,7 @@ class Run:
                     figures = {"loss": round(total / count, 5), **self.measure()}
                     self.log.write({"kind": "validation", "step": self.step, **figures})
                     seconds = time.monotonic() - started
-                    print(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}", flush=True)
+                    self.say(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}")
                     total, count = 0.0, 0
                     self.save()
                 if interrupt.requested:
@@ -307,8 +306,8 @@ class Run:
         """Write `field-lite-encoder.safetensors` and `field-lite-generator.safetensors`, half precision."""
         make_folder(folder)
         prior = fit_prior(self._latents())
-        write_half(folder / f"{ENCODER}.safetensors", self.mean.encoder.state_dict())
-        write_half(folder / f"{GENERATOR}.safetensors", {**self.mean.generator.state_dict(), **prior})
+        write_half(self.mean.encoder.state_dict(), folder / f"{ENCODER}.safetensors")
+        write_half({**self.mean.generator.state_dict(), **prior}, folder / f"{GENERATOR}.safetensors")
 
     @torch.no_grad()
     def _latents(self) -> Tensor:
@@ -336,15 +335,15 @@ def fit_prior(latents: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
     return {"prior.exemplars": exemplars, "prior.factors": factors}
 
 
-def write_half(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors at half precision, sorted by name; the same tensors give the same bytes."""
-    from safetensors.numpy import save
-
-    halves = {name: tensors[name].detach().cpu().numpy().astype(np.float16) for name in sorted(tensors)}
-    atomic_write(path, save(halves), overwrite=True)
-
-
-def train(data: Path, output: Path, *, steps: int | None = None, seed: int = 0, export: Path | None = None) -> None:
+def train(
+    data: Path,
+    output: Path,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    export: Path | None = None,
+    say: Say = silent,
+) -> None:
     """Train, or go on with the run in a folder, and export encoder and generator.
 
     Parameters
@@ -354,45 +353,25 @@ def train(data: Path, output: Path, *, steps: int | None = None, seed: int = 0, 
     output : folder of the run.
     steps : in all; None: those of the recipe. More continue a finished run, with the schedule of the larger number.
     export : folder for the two files; None: `output`.
+    say : gets a line of progress now and then.
 
     Raises
     ------
     UsageError : the folder holds a run of other data. InputError, FormatError : no data, or damaged files.
     """
     if not (data / DESCRIPTION).exists():
-        pack(data, output / "data", procedural=PROCEDURAL)
+        for name, reason in pack(data, output / "data", procedural=PROCEDURAL, say=say).items():
+            say(f"left out {name}: {reason}")
         data = output / "data"
     recipe = Recipe(seed=seed) if steps is None else Recipe(steps=steps, seed=seed)
     train_split, held = (Samples.of(read_cubes(data, validation=validation).values) for validation in (False, True))
-    print(f"{len(train_split.cubes)} objects to train on, {len(held.cubes)} to validate on", flush=True)
+    say(f"{len(train_split.cubes)} objects to train on, {len(held.cubes)} to validate on")
     make_folder(output)
     atomic_write(output / "config.json", _config(recipe, data), overwrite=True)
-    run = Run(output, recipe, train_split, held)
+    run = Run(output, recipe, train_split, held, say=say)
     run.go()
     run.export(export or output)
 
 
 def _config(recipe: Recipe, data: Path) -> bytes:
-    import json
-
     return (json.dumps({"recipe": asdict(recipe), "data": str(data)}, indent=2) + "\n").encode()
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.field_lite`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.field_lite", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("data", type=Path, help="folder of meshes, or of packed data")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, help=f"length of the run ({Recipe.steps})")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and samples (%(default)s)")
-    parser.add_argument("--export", type=Path, help="folder for encoder and generator (the run's)")
-    options = parser.parse_args(arguments)
-    try:
-        train(options.data, options.output, steps=options.steps, seed=options.seed, export=options.export)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-
-
-if __name__ == "__main__":
-    main()

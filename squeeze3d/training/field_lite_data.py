@@ -34,6 +34,7 @@ from squeeze3d.files import atomic_path, atomic_write, make_folder
 from squeeze3d.geometry.sampling import sample_triangles
 from squeeze3d.geometry.surface import Surface
 from squeeze3d.training.lite_data import is_validation, object_names, surface_of
+from squeeze3d.training.log import Say, silent
 
 DESCRIPTION = "field-lite-data.json"
 FORMAT_VERSION = 1
@@ -146,7 +147,13 @@ def _read(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
 
 
 def pack(
-    folder: Path, output: Path, *, procedural: int = 0, leave_out: Collection[str] = (), shard_size: int = SHARD
+    folder: Path,
+    output: Path,
+    *,
+    procedural: int = 0,
+    leave_out: Collection[str] = (),
+    shard_size: int = SHARD,
+    say: Say = silent,
 ) -> dict[str, str]:
     """Write all shards that are missing; returns what could not be packed and why.
 
@@ -177,7 +184,7 @@ def pack(
         if time.monotonic() - said > _PAUSE:
             said = time.monotonic()
             done = min(start + shard_size, len(names))
-            print(f"{done} of {len(names)} objects, {said - started:.0f} s", file=sys.stderr, flush=True)
+            say(f"{done} of {len(names)} objects, {said - started:.0f} s")
     return failures
 
 
@@ -204,7 +211,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         left = options.leave_out.read_text(encoding="utf-8").split() if options.leave_out else []
-        failures = pack(options.folder, options.output, procedural=options.procedural, leave_out=left)
+        failures = pack(
+            options.folder,
+            options.output,
+            procedural=options.procedural,
+            leave_out=left,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
     except Sq3Error as error:
         sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
     for name, reason in sorted(failures.items()):

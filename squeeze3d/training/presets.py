@@ -102,6 +102,18 @@ PRESETS: dict[str, Recipe] = {
         gram="decorrelate",
         gram_weight=1e-3,
     ),
+    "lite": Recipe(
+        epochs=80,
+        decay_epochs=80,
+        batch_size=64,
+        lr=3e-3,
+        final_lr=3e-5,
+        dropout=0.0,
+        optimiser="adam",
+        gram="decorrelate",
+        gram_weight=1e-3,
+        standardise_targets=True,
+    ),
     "instantmesh": Recipe(epochs=700, decay_epochs=600, batch_size=16, lr=1e-3, final_lr=1e-7, dropout=0.35),
     "openlrm": Recipe(
         epochs=700, decay_epochs=700, batch_size=16, lr=1e-2, final_lr=1e-7, dropout=0.35, weight_decay=1e-2

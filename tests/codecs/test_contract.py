@@ -43,7 +43,7 @@ PAIRS = [
 ]
 CODECS = [pytest.param(spec, id=spec.id) for spec in codecs()]
 
-WIRES = {"any.raw": 1, "mesh.surface": 2, "mesh.lite": 3}
+WIRES = {"any.raw": 1, "mesh.surface": 2, "mesh.lite": 3, "points.lite": 8, "field.lite": 9}
 """Numbers in files that exist. Only append."""
 
 BOX_ERROR = 0.02

@@ -10,6 +10,7 @@ from hang_guard import ends
 from toy_pair import toy_mesh
 
 from squeeze3d.assets import Mesh, Source, read, write_files
+from squeeze3d.assets.mesh import Primitive
 from squeeze3d.assets.source import Loaded
 from squeeze3d.assets.transform import scale_and_shift
 from squeeze3d.bitstream.container import Container, Tag
@@ -109,3 +110,64 @@ def test_a_pose_at_the_end_of_float32_gives_finite_positions(small: bytes):
     far = dataclasses.replace(container, pose=Pose(3e38, (1000, 0, 0)))
     back = SPEC.decode(Container.from_bytes(far.to_bytes()), Limits())
     assert np.isfinite(back.bounds()).all()
+
+
+def box(low, high) -> tuple[np.ndarray, np.ndarray]:
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
+    sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    triangles = [t for a, b, c, d in sides for t in ((a, b, c), (a, c, d))]
+    return np.asarray(low) + corners * (np.asarray(high) - low), np.array(triangles)
+
+
+def sphere(radius: float) -> tuple[np.ndarray, np.ndarray]:
+    ball = toy_mesh(1).primitives[0]
+    return radius * ball.positions / np.linalg.norm(ball.positions, axis=1, keepdims=True), ball.triangles
+
+
+def joined(*parts: tuple[np.ndarray, np.ndarray]) -> Mesh:
+    start = np.cumsum([0, *(len(positions) for positions, _ in parts)])
+    triangles = np.concatenate([t + s for (_, t), s in zip(parts, start, strict=False)])
+    positions = np.concatenate([p for p, _ in parts]).astype(np.float32)
+    return Mesh((Primitive(positions, triangles.astype(np.int32)),))
+
+
+def wires() -> Mesh:
+    """Edges of a cube, a hundredth of its side thick."""
+    bars = []
+    for axis in range(3):
+        for a in (0.0, 1.0):
+            for b in (0.0, 1.0):
+                low = np.insert(np.array([a, b]), axis, 0.0)
+                high = np.insert(np.array([a, b]) + 0.01, axis, 1.0)
+                bars.append(box(low, high))
+    return joined(*bars)
+
+
+ODD = {
+    "single triangle": joined((np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0]]), np.array([[0, 1, 2]]))),
+    "plane": joined((np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]), np.array([[0, 1, 2], [0, 2, 3]]))),
+    "wire frame": wires(),
+    "two far cubes": joined(box([0, 0, 0], [1, 1, 1]), box([40, 0, 0], [41, 1, 1])),
+    "sphere in a sphere": joined(sphere(0.4), sphere(1.0)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_shapes_come_back_in_their_box(name: str):
+    ((file, data),) = write_files(ODD[name], "odd.glb").items()
+    source = read(Source(data, file))
+    back = SPEC.decode(SPEC.encode(source, LiteOptions(), Job(600, effort=1)), Limits())
+    bounds = source.asset.bounds()
+    assert np.abs(back.bounds() - bounds).max() < 0.03 * np.ptp(bounds, axis=0).max()
+    measured = Reference(source.asset).measure(back)
+    assert measured.iou > 0.6
+
+
+def test_what_nobody_sees_costs_nothing():
+    sizes = []
+    for name in ("sphere in a sphere", "sphere"):
+        mesh = ODD.get(name) or joined(sphere(1.0))
+        ((file, data),) = write_files(mesh, "s.glb").items()
+        container = SPEC.encode(read(Source(data, file)), LiteOptions(grid=24, tau=1.0, step=0), Job(600, effort=1))
+        sizes.append(len(container.to_bytes()))
+    assert abs(sizes[0] - sizes[1]) <= 3

@@ -1,0 +1,1 @@
+"""Networks at both ends of a pair: frozen encoders and generators."""
