@@ -98,6 +98,7 @@ FIELD_LITE = register_pair(
         encoder_weights=("field-lite-encoder",),
         generator_weights=("field-lite-generator",),
         refine_steps=100,
+        from_effort=6,
         layout=CubeLayout(),
     )
 )

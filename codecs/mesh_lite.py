@@ -75,6 +75,7 @@ SPEC = CodecSpec(
     options=LiteOptions,
     encode=encode,
     decode=decode,
+    from_effort=6,
     usual=1300,
     largest=8000,
 )

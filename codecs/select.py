@@ -23,12 +23,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.digest import digest
+from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.codecs.registry import codec_by_id, codecs
-from squeeze3d.codecs.size_search import SizeSearch, Trial
+from squeeze3d.codecs.size_search import SMALLEST, SizeSearch, Trial
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles
 from squeeze3d.errors import InputError, TargetSizeError, UnsupportedError, UsageError
 
@@ -40,6 +41,10 @@ Progress = Callable[[str, float], None]
 
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
+PERFECT = 59.0
+"""Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
+NOTHING_LEFT = 1.25
+"""Files up to so many times `size_search.SMALLEST` are left at that."""
 FIRST_SHARE = 0.8
 """Part of the largest size of interest at which a search begins where that is less than usual."""
 OUTLIER_MARGIN = 1.0
@@ -136,9 +141,10 @@ class _Selection:
 
     def run(self) -> Choice:
         request = self.request
-        specs = self._eligible()
         best: _Result | None = None
-        for spec in sorted(specs, key=lambda s: s.fidelity is Fidelity.LOSSLESS):
+        for spec in sorted(self._eligible(), key=self._turn):
+            if spec.fidelity is not Fidelity.LOSSLESS and best is not None and self._suffices(best):
+                continue
             if spec.fidelity is Fidelity.LOSSLESS:
                 limit = request.target_size
                 if best is not None and best.margin >= 0 and (request.goal is not None or limit is None):
@@ -171,13 +177,26 @@ class _Selection:
             request.goal is None or best.margin >= 0,
         )
 
+    def _turn(self, spec: CodecSpec) -> tuple[bool, bool]:
+        """Order of codecs: those that may have the last word at once first, lossless ones last."""
+        asset = self.loaded.asset
+        is_simple = isinstance(asset, Mesh) and asset.face_count <= spec.simple
+        return spec.fidelity is Fidelity.LOSSLESS, not is_simple
+
+    def _suffices(self, best: _Result) -> bool:
+        """Whether another codec has nothing to win: files cannot get much smaller, or views not better."""
+        if self.request.goal is not None:
+            return best.margin >= 0 and best.size <= NOTHING_LEFT * SMALLEST
+        return best.measurement is not None and best.measurement.overall >= PERFECT
+
     def _eligible(self) -> tuple[CodecSpec, ...]:
         name = self.request.codec
         if name is None:
             if self.request.options:
                 names = ", ".join(spec.id for spec in codecs(self.kind))
                 raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {names}")
-            return tuple(spec for spec in codecs(self.kind) if self._is_present(spec))
+            effort = self.request.effort
+            return tuple(spec for spec in codecs(self.kind) if effort >= spec.from_effort and self._is_present(spec))
         spec = codec_by_id(name)
         if self.kind not in spec.kinds:
             takes = ", ".join(sorted(spec.kinds))

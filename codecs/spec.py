@@ -142,6 +142,10 @@ class CodecSpec:
     """Names of the network weights it needs."""
     missing: Callable[[], str | None] = lambda: None
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
+    from_effort: int = 1
+    """Effort from which the program tries it by itself; below, it has to be named."""
+    simple: int = 0
+    """Meshes of at most so many faces are tried with this codec first: it says them in next to nothing."""
     usual: int = 3000
     """Bytes at which a search for a quality begins."""
     largest: int | None = None

@@ -118,6 +118,7 @@ def test_imports_point_one_way(package):
 NETWORKS = (
     *(f"squeeze3d.mapping.{name}" for name in ("checkpoint", "conv3d", "deep_mlp", "losses", "networks")),
     *(f"squeeze3d.mapping.{name}" for name in ("residual_mlp", "sensitivity", "triplanes")),
+    *(f"squeeze3d.backbones.{name}" for name in ("cloud_distance", "field_lite", "points_lite")),
     "squeeze3d.training",
 )
 """Modules that are torch code from end to end. Whoever needs them imports them in a function."""

@@ -136,7 +136,7 @@ class Search:
 
     def _looked(self, most: float, plans: list[Plan]) -> list[Plan]:
         """Plans that fit, after a look at each."""
-        fitting = []
+        fitting: list[Plan] = []
         level = 1
         for index, plan in enumerate(plans):
             self.job.progress("shape", 0.05 + 0.45 * index / len(plans))

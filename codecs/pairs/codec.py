@@ -59,6 +59,7 @@ def codec_of(pair: PairSpec) -> CodecSpec:
         summary=pair.summary,
         kinds=frozenset({pair.kind}),
         fidelity=pair.fidelity,
+        from_effort=pair.from_effort,
         options=PairOptions,
         encode=partial(encode, pair),
         decode=partial(decode, pair),

@@ -131,6 +131,8 @@ class PairSpec:
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
     fidelity: Fidelity = Fidelity.GENERATIVE
+    from_effort: int = 1
+    """See `CodecSpec.from_effort`."""
     license: str = "Apache-2.0"
     """Strictest licence of all weights."""
     paper: str | None = None

@@ -46,13 +46,20 @@ CODECS = [pytest.param(spec, id=spec.id) for spec in codecs()]
 WIRES = {"any.raw": 1, "mesh.surface": 2, "mesh.lite": 3, "points.lite": 8, "field.lite": 9}
 """Numbers in files that exist. Only append."""
 
+QUICK = {"mesh.lite": {"grid": 20}}
+"""Options where the usual ones would make the suite slow."""
+DAMAGED = {"mesh.lite": 4}
+"""How many damaged files of each asset are read where 40 would take long: streams are read to the end before their hash
+shows the damage."""
+
 BOX_ERROR = 0.02
 """Largest shift of a side of the bounding box, relative to the extent of its axis."""
 
 
 @cache
 def encoded(spec: CodecSpec, make: Any, target_size: int | None = None) -> squeeze3d.Encoded:
-    return squeeze3d.encode(make(), codec=spec.id, target_size=target_size)
+    options = QUICK.get(spec.id) if target_size is None else None
+    return squeeze3d.encode(make(), codec=spec.id, target_size=target_size, options=options, effort=1)
 
 
 def first_sample(spec: CodecSpec) -> Any:
@@ -83,14 +90,13 @@ def box_of(asset: Asset) -> np.ndarray:
     return np.asarray(asset.bounds(), dtype=np.float64)
 
 
-def assert_same_box(asset: Asset, back: Asset, bits: int | None) -> None:
-    """The boxes agree within `BOX_ERROR`; codecs that snap to a grid of 2**bits cells may lose half a cell more."""
+def assert_same_box(asset: Asset, back: Asset, cells: float | None) -> None:
+    """The boxes agree within `BOX_ERROR`; codecs that snap to a grid of so many cells may lose half a cell more."""
     before, after = box_of(asset), box_of(back)
     extent = before[1] - before[0]
     allowed = BOX_ERROR * extent + 1e-6 * extent.max() + np.spacing(np.abs(before).max().astype(np.float32))
-    if bits is not None:
-        # Only axes thinner than a fifth of the longest need it.
-        allowed = np.where(extent < extent.max() / 5, allowed + 0.51 * extent.max() / 2**bits, allowed)
+    if cells is not None:
+        allowed += 0.51 * extent.max() / cells
     assert (np.abs(after - before) <= allowed).all(), (before, after)
 
 
@@ -98,7 +104,7 @@ def assert_same_box(asset: Asset, back: Asset, bits: int | None) -> None:
 def test_round_trip(spec, make):
     asset = make()
     result = encoded(spec, make)
-    assert squeeze3d.encode(make(), codec=spec.id).data == result.data, "same input, same bytes"
+    assert encoded.__wrapped__(spec, make).data == result.data, "same input, same bytes"
     assert len(result.data) == squeeze3d.inspect(result.data).size
     assert squeeze3d.inspect(result.data).codec is spec
     squeeze3d.verify(result.data, deep=True)
@@ -113,7 +119,11 @@ def test_round_trip(spec, make):
         return
     if spec.fidelity is Fidelity.GENERATIVE:
         return
-    assert_same_box(asset, back, result.notes.get("bits"))
+    notes = result.notes
+    # What `mesh.lite` calls its grid has a margin of three cells.
+    assert_same_box(
+        asset, back, notes["grid"] - 3 if "grid" in notes else 2 ** notes["bits"] if "bits" in notes else None
+    )
     assert is_coloured(back) or not is_coloured(asset)
     for form in all_formats():
         if isinstance(back, form.writes):
@@ -226,7 +236,7 @@ def mutations(data: bytes, count: int) -> list[bytes]:
 
 @pytest.mark.parametrize(("spec", "make"), PAIRS)
 def test_damage_behind_a_right_checksum_is_an_error_or_an_asset(spec, make):
-    for damaged in mutations(encoded(spec, make).data, 40):
+    for damaged in mutations(encoded(spec, make).data, DAMAGED.get(spec.id, 40)):
         with ends(), contextlib.suppress(Sq3Error):
             assert Kind.of(squeeze3d.decompress(damaged, max_memory=1 << 26)) in Kind
 
