@@ -2,8 +2,8 @@
 
 Every asset is compressed to every size by every codec (and by Draco with vertex colours, all settings swept, as
 `draco`), decoded and measured on the measuring rig. OUT holds `results.jsonl`, to which each result is appended at once
-(a second run goes on where the first one stopped), `table.md`, and with `--sheets` one picture for each size: the original, then
-what each codec makes of it.
+(a second run goes on where the first one stopped), `table.md`, and with `--sheets` one picture for each size: the
+original, then what each codec makes of it.
 
 Object-only PSNR counts the pixels that either silhouette covers, pooled over the views. Chamfer is that of the visible
 surfaces, in percent of the diagonal.

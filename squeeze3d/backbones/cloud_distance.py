@@ -20,7 +20,7 @@ from torch import Tensor
 FAR = 4.0
 """Weight of squared distances: strays weigh more than their number."""
 COLOUR = 0.15
-"""Weight of a colour difference of 1 (black to white), in units of length; the frame is 2 wide. For training."""
+"""Weight of a colour difference of 1 (black to white), in units of length; the frame is 2 wide."""
 _SOFT = 1e-3
 """Distance below which it hardly matters how near points are."""
 
@@ -28,11 +28,8 @@ _SOFT = 1e-3
 class Target:
     """A given cloud, ready to be asked often."""
 
-    def __init__(
-        self, places: NDArray[np.float32], colours: NDArray[np.float32] | None, *, colour: float = COLOUR
-    ) -> None:
-        """(N, 3) places in the frame, and (N, 3) sRGB colours in 0..1 or None; `colour`: weight of theirs."""
-        self.colour = colour
+    def __init__(self, places: NDArray[np.float32], colours: NDArray[np.float32] | None) -> None:
+        """(N, 3) places in the frame, and (N, 3) sRGB colours in 0..1 or None."""
         self.places = torch.from_numpy(np.ascontiguousarray(places, dtype=np.float32))
         self.colours = None if colours is None else torch.from_numpy(np.ascontiguousarray(colours, dtype=np.float32))
         self._points = np.ascontiguousarray(places, dtype=np.float64)
@@ -42,7 +39,7 @@ class Target:
     def __call__(self, places: Tensor, colours: Tensor) -> Tensor:
         """Distance of (M, 3) generated places and (M, 3) colours, a scalar."""
         geometry, shown = self.parts(places, colours)
-        return geometry + self.colour * shown
+        return geometry + COLOUR * shown
 
     def parts(self, places: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of geometry and of colours, before weights."""

@@ -34,7 +34,7 @@ FEATURES = CHANNELS - 6
 STYLE = STYLE_ROWS * CHANNELS
 LATENT_SHAPE = (LATENT_POINTS + STYLE_ROWS, CHANNELS)
 """Of what the generator unfolds."""
-PLACE_SCALE, COLOUR_SCALE, FEATURE_SCALE = 1.0, 0.8, 0.2
+PLACE_SCALE, COLOUR_SCALE, FEATURE_SCALE = 1.0, 0.4, 0.2
 """Numbers of a latent per unit of what they stand for, so that equal errors of a latent do about equal harm."""
 FLAG_SCALE = 1.0
 """The first number of the style is +-this: with colour, without."""
