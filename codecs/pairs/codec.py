@@ -12,6 +12,7 @@ machines. Pairs whose networks know assets of one size only (`PairSpec.layout`) 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -196,10 +197,11 @@ def _report(nets: Networks, point: _Point, steps: int, job: Job) -> None:
 def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
     """Recreate an asset in the original frame and scale.
 
-    Raises MissingWeightsError, WrongWeightsError (the file was made with other weights), FormatError.
+    Raises MissingWeightsError, WrongWeightsError (the file was made with other weights), FormatError, LimitError.
     """
     from squeeze3d.codecs.pairs.networks import code_model, networks
 
+    limits.check(4 * (pair.code_size + math.prod(pair.generator_shape)), f"code and latent of {pair.id}")
     rate, symbols = read_symbols(pair, container)
     assert container.pose is not None
     generated = networks(pair).generate(code_model(pair).dequantise(symbols, rate))
