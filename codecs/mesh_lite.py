@@ -76,6 +76,4 @@ SPEC = CodecSpec(
     encode=encode,
     decode=decode,
     from_effort=6,
-    usual=1300,
-    largest=8000,
 )

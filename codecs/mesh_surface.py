@@ -82,5 +82,4 @@ SPEC = CodecSpec(
     options=SurfaceOptions,
     encode=encode,
     decode=decode,
-    simple=1500,
 )

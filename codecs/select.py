@@ -23,13 +23,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.digest import digest
-from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.codecs.registry import codec_by_id, codecs
-from squeeze3d.codecs.size_search import SMALLEST, SizeSearch, Trial
+from squeeze3d.codecs.size_search import SizeSearch, Trial
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles
 from squeeze3d.errors import InputError, TargetSizeError, UnsupportedError, UsageError
 
@@ -41,12 +40,7 @@ Progress = Callable[[str, float], None]
 
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
-PERFECT = 59.0
-"""Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
-NOTHING_LEFT = 1.25
-"""Files up to so many times `size_search.SMALLEST` are left at that."""
-FIRST_SHARE = 0.8
-"""Part of the largest size of interest at which a search begins where that is less than usual."""
+FIRST_SIZE = 3000
 OUTLIER_MARGIN = 1.0
 """Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
@@ -141,10 +135,9 @@ class _Selection:
 
     def run(self) -> Choice:
         request = self.request
+        specs = self._eligible()
         best: _Result | None = None
-        for spec in sorted(self._eligible(), key=self._turn):
-            if spec.fidelity is not Fidelity.LOSSLESS and best is not None and self._suffices(best):
-                continue
+        for spec in sorted(specs, key=lambda s: s.fidelity is Fidelity.LOSSLESS):
             if spec.fidelity is Fidelity.LOSSLESS:
                 limit = request.target_size
                 if best is not None and best.margin >= 0 and (request.goal is not None or limit is None):
@@ -153,8 +146,7 @@ class _Selection:
             elif request.goal is None:
                 result = self._try(spec, request.target_size, exact=True)
             else:
-                beaten = best.size if best is not None and best.margin >= 0 else None
-                result = self._smallest(spec, request.goal, beaten)
+                result = self._smallest(spec, request.goal)
             if result is None:
                 continue
             self.tried.append(_described(result))
@@ -176,18 +168,6 @@ class _Selection:
             best.measurement,
             request.goal is None or best.margin >= 0,
         )
-
-    def _turn(self, spec: CodecSpec) -> tuple[bool, bool]:
-        """Order of codecs: those that may have the last word at once first, lossless ones last."""
-        asset = self.loaded.asset
-        is_simple = isinstance(asset, Mesh) and asset.face_count <= spec.simple
-        return spec.fidelity is Fidelity.LOSSLESS, not is_simple
-
-    def _suffices(self, best: _Result) -> bool:
-        """Whether another codec has nothing to win: files cannot get much smaller, or views not better."""
-        if self.request.goal is not None:
-            return best.margin >= 0 and best.size <= NOTHING_LEFT * SMALLEST
-        return best.measurement is not None and best.measurement.overall >= PERFECT
 
     def _eligible(self) -> tuple[CodecSpec, ...]:
         name = self.request.codec
@@ -292,21 +272,14 @@ class _Selection:
             return self.request.goal.margin(measured)
         return measured.overall
 
-    def _smallest(self, spec: CodecSpec, goal: Goal, beaten: int | None) -> _Result | None:
-        """Smallest file that reaches the goal; the best one there is if none does.
-
-        `beaten` is the size of a file by another codec that reaches it: larger ones are of no interest.
-        """
+    def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
+        """Smallest file that reaches the goal; the best one there is if none does."""
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
-        if spec.largest is not None:
-            ceiling = min(ceiling, spec.largest)
-        if beaten is not None:
-            ceiling = min(ceiling, beaten - 1)
         search = SizeSearch(
-            min(spec.usual, FIRST_SHARE * ceiling),
+            FIRST_SIZE,
             ceiling=ceiling,
             limit=cap,
             tolerance=self.request.tolerance,

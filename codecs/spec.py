@@ -144,12 +144,6 @@ class CodecSpec:
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
     from_effort: int = 1
     """Effort from which the program tries it by itself; below, it has to be named."""
-    simple: int = 0
-    """Meshes of at most so many faces are tried with this codec first: it says them in next to nothing."""
-    usual: int = 3000
-    """Bytes at which a search for a quality begins."""
-    largest: int | None = None
-    """Bytes beyond which its files hardly get better: where quality decides, larger ones are not tried."""
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None
