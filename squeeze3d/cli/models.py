@@ -286,10 +286,10 @@ class _VerifyTask:
 
 
 def _verify(names: Sequence[str], reporter: Reporter) -> int:
-    from squeeze3d.weights.cache import find
+    from squeeze3d.weights.cache import cached_path
 
     known = _artefacts()
-    chosen = names or [each.name for each in known if find(each.name) is not None]
+    chosen = names or [each.name for each in known if cached_path(each.name).is_file()]
     if not chosen:
         reporter.line("no weights are on this machine")
 

@@ -88,8 +88,8 @@ def test_colours_are_kept():
     assert (back.colours[:, 3] == 255).all()
     height = back.positions[:, 1]
     low, high = back.colours[height < np.quantile(height, 0.2)], back.colours[height > np.quantile(height, 0.8)]
-    assert low[:, 0].mean() > low[:, 2].mean() + 60
-    assert high[:, 2].mean() > high[:, 0].mean() + 60
+    assert low[:, 0].mean() > low[:, 2].mean() + 20
+    assert high[:, 2].mean() > high[:, 0].mean() + 20
 
 
 def test_no_colours_go_in_and_none_come_out():
