@@ -94,6 +94,8 @@ class Search:
         job = self.job
         # Where the size is only a place to look at, nobody minds a few bytes more.
         room = (job.target_size or DEFAULT_SIZE) * (1.0 if job.exact else 1.1) - self.fixed
+        if room <= RAW:
+            return None
         finalists = self._finalists(room)
         found = []
         for index, plan in enumerate(finalists):
