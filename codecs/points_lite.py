@@ -7,8 +7,8 @@ cloud ─► 1,024 points ─► PointEncoder ─► mapping ─► 512 numbers 
 
 A Squeeze3D pair like the large ones, with small networks of our own. What was trained on what, MODEL_CARD.md says. What
 comes back has the shape and the colours of the object as seen from some distance, evenly spread, in about as many
-points as there were: 2,048, 4,096, 8,192, 16,384 or 32,768. Scenes and scans with many parts come back as blobs: the
-report shows it, and other codecs do better there.
+points as there were: 2,048, 4,096, 8,192, 16,384 or 32,768. It is made for single objects; scenes
+and scans with many parts were not measured.
 """
 
 from __future__ import annotations
