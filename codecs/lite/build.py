@@ -53,8 +53,6 @@ class Plan:
 class Geometry:
     """What a plan comes to."""
 
-    plan: Plan
-    header: Header
     occupied: NDArray[np.bool_]
     scalars: NDArray[np.int32] | None
     bits: float
@@ -68,7 +66,7 @@ class Shape:
     level: int
     """Index into `field.LEVELS`."""
     score: float
-    """In dB, see `Preview.shape_score`."""
+    """In dB, see `Preview.score`, with the rough colours of `Swatches`."""
 
 
 class LiteBuilder:
@@ -117,7 +115,7 @@ class LiteBuilder:
     @cached_property
     def preview(self) -> Preview:
         """Judge of attempts."""
-        return Preview(self.surface)
+        return Preview(self.surface, unlit=self.look.unlit)
 
     @cached_property
     def swatches(self) -> Swatches:
@@ -164,7 +162,7 @@ class LiteBuilder:
             if plan.step:
                 scalars = quantise(centres[surface_flags(occupied)], plan.step)
                 bits += scalar_bits(occupied, scalars, plan.step)
-            self._geometries[plan] = Geometry(plan, self.header(plan), occupied, scalars, bits)
+            self._geometries[plan] = Geometry(occupied, scalars, bits)
         return self._geometries[plan]
 
     def is_possible(self, grid: int, tau: float) -> bool:
@@ -177,7 +175,7 @@ class LiteBuilder:
             if len(self._fields) > 6:
                 self._fields.pop(next(iter(self._fields)))
             made = self.geometry(plan)
-            self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(made.header))
+            self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(self.header(plan)))
         return self._fields[plan]
 
     def shape(self, plan: Plan, start: int = 1, *, climb: bool = True) -> Shape:
@@ -185,12 +183,12 @@ class LiteBuilder:
         at `start` itself.
         """
         if plan not in self._shapes:
-            made = self.geometry(plan)
+            made, header = self.geometry(plan), self.header(plan)
             field = decode_field(made.occupied, made.scalars, plan.step, COARSE)
             if climb:
-                self._shapes[plan] = self._climbed(field, COARSE, made.header, start)
+                self._shapes[plan] = self._climbed(field, COARSE, header, start)
             else:
-                self._shapes[plan] = Shape(start, self._shape_score(field, COARSE, made.header, start))
+                self._shapes[plan] = Shape(start, self._shape_score(field, COARSE, header, start))
         return self._shapes[plan]
 
     def best_level(self, plan: Plan) -> int:

@@ -30,10 +30,16 @@ CHANNELS: tuple[Channel, ...] = ("albedo", "shaded")
 
 
 class Preview:
-    """Views of one original."""
+    """Views of one original.
 
-    def __init__(self, surface: Surface) -> None:
+    Parameters
+    ----------
+    unlit : whether attempts will be unlit.
+    """
+
+    def __init__(self, surface: Surface, *, unlit: bool) -> None:
         self._surface = surface
+        self._material = SurfaceMaterial(Material(metallic=0.0, double_sided=True, unlit=unlit), None)
         self._cameras = preview_rig(surface.bounds, resolution=RESOLUTION)
 
     def score(
@@ -60,7 +66,7 @@ class Preview:
             colours[triangles],
             normals[triangles],
             np.zeros(count, dtype=np.int32),
-            (SurfaceMaterial(Material(metallic=0.0, double_sided=True, unlit=self._is_unlit), None),),
+            (self._material,),
         )
         views = self._render(surface)
         return sum(_decibels(self._original.channel(name), views.channel(name)) for name in CHANNELS) / len(CHANNELS)
@@ -68,10 +74,6 @@ class Preview:
     @cached_property
     def _original(self) -> Images:
         return self._render(self._surface)
-
-    @cached_property
-    def _is_unlit(self) -> bool:
-        return all(m.material.unlit for m in self._surface.materials)
 
     def _render(self, surface: Surface) -> Images:
         return MeshRenderer(surface).render(self._cameras, channels=CHANNELS)

@@ -40,7 +40,7 @@ DEFAULT_SIZE = 1000
 RAW = 10
 """Bytes of a stream that are neither geometry nor colours: raw fields, symbol hash, rounding."""
 SHARES = (0.9, 0.75, 0.6, 0.45)
-"""Shares of the room that geometry may take next to colours, the largest first, then the more usual ones."""
+"""Shares of the room that geometry may take next to colours, the largest first."""
 LEAST = 0.2
 """Plans below this share of the room are not worth a look where there are others."""
 PLAIN_SHARE, PLAIN_LEAST = 0.985, 0.5
@@ -123,7 +123,9 @@ class Search:
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         for tau in self._taus[1:]:
             others = [dataclasses.replace(plan, tau=tau) for plan in dict.fromkeys(best)]
-            looked += self._looked(shares[0] * room, [plan for plan in others if self._holds(plan)])
+            looked += self._looked(
+                shares[0] * room, [plan for plan in others if self.builder.is_possible(plan.grid, plan.tau)]
+            )
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         if len(shares) == 1:
             # Nothing but the shape decides: the full field has the last word.
@@ -153,9 +155,6 @@ class Search:
     def _best(self, plans: list[Plan], most: float) -> Plan | None:
         fitting = [plan for plan in plans if self.builder.geometry(plan).bits / 8 <= most]
         return max(fitting, key=lambda plan: self.builder.shape(plan).score, default=None)
-
-    def _holds(self, plan: Plan) -> bool:
-        return self.builder.is_possible(plan.grid, plan.tau)
 
     def _first(self, most: float) -> list[Plan]:
         """Plans of the favourite closing radius that are worth a look, fine grids before coarse ones."""
@@ -228,7 +227,7 @@ class Search:
         """A plan with the colours that fit beside it."""
         builder = self.builder
         made = builder.geometry(plan)
-        header = dataclasses.replace(made.header, level=builder.best_level(plan))
+        header = dataclasses.replace(builder.header(plan), level=builder.best_level(plan))
         flags, rgb, weights = builder.cell_colours(plan, header)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]

@@ -21,8 +21,6 @@ from squeeze3d.geometry.lattice import doubled, lattice_points
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.sampling import face_normals
 
-TAUS = (0.4, 0.55, 0.75, 1.0, 1.5, 2.0)
-"""Ladder of closing radii, in cells."""
 CLIP = 1.5
 """Largest magnitude of a signed distance, in cells."""
 FLAT = 1e-4

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from sample_assets import ball, box, grid, random
 
-from squeeze3d.geometry.solid import CLIP, TAUS, THINNEST, GridFrame, Solid
+from squeeze3d.geometry.solid import CLIP, THINNEST, GridFrame, Solid
+
+TAUS = (0.4, 0.55, 0.75, 1.0, 1.5, 2.0)
+"""Closing radii in cells, some of them beyond what encoders use."""
 
 
 def framed(positions: np.ndarray, triangles: np.ndarray, resolution: int) -> tuple[GridFrame, Solid]:

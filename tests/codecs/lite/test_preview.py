@@ -41,7 +41,7 @@ def test_no_view_is_one_of_the_measuring_rig(surface: Surface):
 
 
 def test_the_original_itself_is_perfect_and_damage_lowers_the_score(surface: Surface):
-    preview = Preview(surface)
+    preview = Preview(surface, unlit=False)
     positions, triangles, normals, rgb = parts(surface)
     whole = preview.score(positions, triangles, normals, rgb)
     wrong_colours = preview.score(positions, triangles, normals, np.clip(rgb + 0.1, 0, 1))
