@@ -12,6 +12,7 @@ from squeeze3d.cli.report import print_failure, write_document
 from squeeze3d.cli.signals import as_interrupts
 from squeeze3d.cli.terminal import say
 from squeeze3d.errors import UsageError
+from squeeze3d.geometry.native import leave_out_plotting
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -23,6 +24,8 @@ def run(argv: Sequence[str] | None) -> int:
     if argv is None and not sys.warnoptions:
         # Python's warnings are for developers, with file and line; what concerns users is in the loss report.
         warnings.simplefilter("ignore")
+    if argv is None:
+        leave_out_plotting()
     with as_interrupts():
         try:
             return _dispatch(arguments)
