@@ -28,7 +28,8 @@ class Checkpoint:
     random: dict[str, Any]
     """States of torch's random generators: `cpu`, and `cuda` of each device."""
     standardiser: dict[str, torch.Tensor]
-    """Mean and standard deviation of the targets; empty where they are not standardised."""
+    """Mean and standard deviation of the targets, empty where they are not standardised. Runs of embedded networks keep
+    the running mean of their weights here, if they have one."""
     identity: dict[str, Any]
     """What makes the run this one: pair, data, recipe, seed."""
 
@@ -88,6 +89,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise FormatError(f"`{path}`: `{name}` is missing or of the wrong type", hint=hint)
         fields[name] = data[name]
     return Checkpoint(**fields)
+
+
+def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Where two identities differ, as words."""
+    for key, value in wanted.items():
+        other = found.get(key)
+        if other == value:
+            continue
+        if isinstance(value, dict) and isinstance(other, dict):
+            inner = next(name for name in {**value, **other} if other.get(name) != value.get(name))
+            return f"{inner.replace('_', ' ')}: {other.get(inner)}, not {value.get(inner)}"
+        return f"{key}: {other}, not {value}"
+    return "configuration"
 
 
 def _first_line(error: Exception) -> str:

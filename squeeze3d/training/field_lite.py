@@ -14,7 +14,6 @@ finished run.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,19 +36,11 @@ from squeeze3d.backbones.field_lite import (
     near_surface,
     seen_by_encoder,
 )
-from squeeze3d.errors import UsageError
 from squeeze3d.files import atomic_write, make_folder
-from squeeze3d.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
+from squeeze3d.training.averaged_run import AveragedRecipe, AveragedRun
 from squeeze3d.training.field_lite_data import DESCRIPTION, pack, read_cubes
 from squeeze3d.training.half import write_half
-from squeeze3d.training.interrupts import held_back
-from squeeze3d.training.log import Log, Say, silent
+from squeeze3d.training.log import Say, silent
 
 ENCODER, GENERATOR = "field-lite-encoder", "field-lite-generator"
 REPORT = 250
@@ -63,17 +54,10 @@ PRIOR = 4096
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(AveragedRecipe):
     """What decides the weights, besides the data."""
 
     steps: int = 6000
-    batch: int = 16
-    lr: float = 1.5e-3
-    decay: float = 0.4
-    """Last share of the run in which the learning rate falls to 0."""
-    warmup: int = 100
-    average: float = 0.995
-    """Of the running mean of the weights."""
     hidden: float = 0.3
     """Share of samples that have patches hidden: between a tenth and six tenths of them."""
     noise: float = 0.6
@@ -85,8 +69,6 @@ class Recipe:
     """Samples of a batch that the views look at."""
     upright: float = 0.75
     """Share of samples that keep the second axis; others are turned any way."""
-    precision: str = "bf16"
-    seed: int = 0
 
 
 class Autoencoder(nn.Module):
@@ -171,68 +153,20 @@ def bits(latents: Tensor) -> Tensor:
     return 0.5 * torch.log2(1 + latents.square()).flatten(1).sum(dim=1).mean()
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Rises in the warm-up, stays, and falls in a straight line at the end."""
-    left = (recipe.steps - step) / max(1.0, recipe.decay * recipe.steps)
-    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
-
-
-class Run:
-    """One training run in a folder: `checkpoint.pt`, `log.jsonl`."""
+class AutoencoderRun(AveragedRun[Autoencoder]):
+    """A run on cubes. More steps, or other weights of the loss, go on with it."""
 
     def __init__(self, folder: Path, recipe: Recipe, train: Samples, validation: Samples, *, say: Say = silent) -> None:
-        make_folder(folder)
-        self.folder, self.recipe, self.train, self.say = folder, recipe, train, say
+        self.recipe, self.train = recipe, train
         self.validation = Samples(validation.cubes[:VALIDATION], validation.weights[:VALIDATION])
-        torch.manual_seed(recipe.seed)
-        self.model, self.mean = Autoencoder(), Autoencoder()
-        self.mean.load_state_dict(self.model.state_dict())
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
-        self.step = 0
-        if self._checkpoint.exists():
-            self._resume(load_checkpoint(self._checkpoint))
-        self.log = Log(folder / "log.jsonl", after_step=self.step)
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    def _identity(self) -> dict[str, object]:
-        return {"batch": self.recipe.batch, "seed": self.recipe.seed, "objects": len(self.train.cubes)}
-
-    def _resume(self, state: Checkpoint) -> None:
-        if state.identity != self._identity():
-            raise UsageError(
-                f"`{self._checkpoint}` is of a run with {state.identity}, not {self._identity()}",
-                hint="give another folder with `-o`",
-            )
-        self.model.load_state_dict(state.model)
-        self.mean.load_state_dict(state.standardiser)
-        self.optimiser.load_state_dict(state.optimisers[0])
-        restore_random_state(state.random)
-        self.step = state.step
-
-    def go(self, *, every: int = REPORT, until: int | None = None) -> None:
-        """Train to the end, or to a step before it; measure and save after every so many steps.
-
-        Ctrl-C ends after the step at hand, with a checkpoint.
-        """
-        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        total, count, started = 0.0, 0, time.monotonic()
-        with held_back() as interrupt:
-            while self.step < last:
-                total += self._advance()
-                count += 1
-                if self.step % every == 0 or self.step == last:
-                    figures = {"loss": round(total / count, 5), **self.measure()}
-                    self.log.write({"kind": "validation", "step": self.step, **figures})
-                    seconds = time.monotonic() - started
-                    self.say(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}")
-                    total, count = 0.0, 0
-                    self.save()
-                if interrupt.requested:
-                    self.save()
-                    interrupt.deliver()
+        super().__init__(
+            folder,
+            Autoencoder,
+            {"batch": recipe.batch, "seed": recipe.seed, "objects": len(train.cubes)},
+            recipe,
+            steps=recipe.steps,
+            say=say,
+        )
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -257,10 +191,9 @@ class Run:
                 sums[name] = sums.get(name, 0.0) + float(values.sum())
         return {name: round(value / count, 5) for name, value in sums.items()}
 
-    def _advance(self) -> float:
-        # The step decides the samples: a resumed run sees what it would have seen.
-        recipe = self.recipe
-        random = np.random.default_rng([recipe.seed, self.step])
+    def losses(self) -> dict[str, Tensor]:
+        """`loss`: all terms of it."""
+        recipe, random = self.recipe, self.random()
         noise_source = torch.Generator().manual_seed(int(random.integers(1 << 62)))
         rows = random.integers(len(self.train.cubes), size=recipe.batch)
         cubes, weights = self.train.take(rows, random, recipe.upright)
@@ -268,39 +201,13 @@ class Run:
         hidden = torch.rand(recipe.batch, CELLS, CELLS, CELLS, generator=noise_source)
         hidden = hidden < torch.from_numpy(shares.astype(np.float32))[:, None, None, None]
         strength = torch.rand(recipe.batch, 1, 1, 1, 1, generator=noise_source) * recipe.noise
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, recipe)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with self.autocast():
             latents = self.model.latents(cubes, hidden)
             found = self.model.generator(latents + strength * torch.randn(latents.shape, generator=noise_source))
         found = found.float()
         loss = grid_error(found, cubes, weights).mean() + recipe.bit_weight * bits(latents)
         some, axis = slice(recipe.views), (int(random.integers(3)),)
-        loss = loss + recipe.view_weight * image_error(found[some], cubes[some], axis).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        weight = 1 - min(recipe.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, now in zip(self.mean.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, weight)
-        return float(loss.detach())
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(
-            self._checkpoint,
-            Checkpoint(
-                step=self.step,
-                model=self.model.state_dict(),
-                optimisers=[self.optimiser.state_dict()],
-                random=random_state(),
-                standardiser=self.mean.state_dict(),
-                identity=self._identity(),
-            ),
-        )
+        return {"loss": loss + recipe.view_weight * image_error(found[some], cubes[some], axis).mean()}
 
     def export(self, folder: Path) -> None:
         """Write `field-lite-encoder.safetensors` and `field-lite-generator.safetensors`, half precision."""
@@ -349,7 +256,7 @@ def train(
     Parameters
     ----------
     data : a folder of meshes (.glb), which are packed into `output/data` first, with 2,000 objects of our own; or a
-        folder that `squeeze3d.training.field_lite_data` has written.
+        folder that `squeeze3d.training.field_lite_data.pack` wrote.
     output : folder of the run.
     steps : in all; None: those of the recipe. More continue a finished run, with the schedule of the larger number.
     export : folder for the two files; None: `output`.
@@ -368,8 +275,8 @@ def train(
     say(f"{len(train_split.cubes)} objects to train on, {len(held.cubes)} to validate on")
     make_folder(output)
     atomic_write(output / "config.json", _config(recipe, data), overwrite=True)
-    run = Run(output, recipe, train_split, held, say=say)
-    run.go()
+    run = AutoencoderRun(output, recipe, train_split, held, say=say)
+    run.go(every=REPORT)
     run.export(export or output)
 
 

@@ -1,4 +1,4 @@
-"""Training data of `field.lite`: `python -m squeeze3d.training.field_lite_data FOLDER -o OUT --procedural 1000`.
+"""Training data of `field.lite`.
 
 ```text
 mesh ─► points on its surface ─► cells that hold any, with mean colours ─► filled where shut off from outside
@@ -8,15 +8,13 @@ mesh ─► points on its surface ─► cells that hold any, with mean colours 
 Fields made this way look like voxelised meshes elsewhere: full density inside, a shell of one to three cells around it
 in which density falls by powers of ten, the colour of the closest surface everywhere.
 
-Shards appear whole and the command goes on where it was stopped. One object in twenty belongs to the validation split,
+Shards appear whole, and packing goes on where it was stopped. One object in twenty belongs to the validation split,
 chosen by its name.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 import zipfile
 import zlib
@@ -122,7 +120,7 @@ def read_cubes(folder: Path, *, validation: bool) -> Cubes:
     if not (folder / DESCRIPTION).exists():
         raise InputError(
             f"`{folder}` holds no training data: there is no {DESCRIPTION}",
-            hint="make it: `python -m squeeze3d.training.field_lite_data`",
+            hint="`sq3d train autoencoder --codec field.lite` packs a folder of meshes",
         )
     chosen = [pair for path in shards(folder) for pair in _read(path) if is_validation(pair[0]) == validation]
     if not chosen:
@@ -198,31 +196,3 @@ def _write(path: Path, names: Sequence[str], folder: Path, failures: dict[str, s
     values = np.stack(list(cubes.values())) if cubes else np.zeros((0, SIZE, SIZE, SIZE, 4), dtype=np.uint8)
     with atomic_path(path, overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, names=np.array(list(cubes), dtype=np.str_), cubes=values)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.field_lite_data`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.field_lite_data", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="folder of meshes (.glb)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--procedural", type=int, default=0, help="procedural objects to add (%(default)s)")
-    parser.add_argument("--leave-out", type=Path, help="file with names of objects to leave out, one a line")
-    options = parser.parse_args(arguments)
-    try:
-        left = options.leave_out.read_text(encoding="utf-8").split() if options.leave_out else []
-        failures = pack(
-            options.folder,
-            options.output,
-            procedural=options.procedural,
-            leave_out=left,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
-        )
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-    for name, reason in sorted(failures.items()):
-        print(f"left out {name}: {reason}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,18 @@
-"""Weights in half precision: `python -m squeeze3d.training.half run/mapping.safetensors -o half.safetensors`.
+"""Weights in half precision.
 
-Files that ship with the program hold 16-bit floats; whoever reads them widens. Round a mapping network before its code
-model is fitted: `sq3d train code` measures the network that it is given.
+Files that ship with the program hold 16-bit floats; whoever reads them widens. `halve` a mapping network before its
+code model is fitted: `sq3d train code` measures the network that it is given.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from squeeze3d.errors import InputError, Sq3Error
+from squeeze3d.errors import InputError
 from squeeze3d.files import atomic_write
 from squeeze3d.mapping.checkpoint import read_shapes, read_tensors
 
@@ -46,20 +44,3 @@ def halve(source: Path, target: Path) -> None:
     """
     shapes = read_shapes(source)
     write_half(read_tensors(source, shapes, list(shapes)), target)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.half`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.half", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("source", type=Path, help="weights (.safetensors)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="file to write")
-    options = parser.parse_args(arguments)
-    try:
-        halve(options.source, options.output)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-
-
-if __name__ == "__main__":
-    main()

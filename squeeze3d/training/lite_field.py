@@ -11,9 +11,8 @@ at any time; in the last part of the run the learning rate falls to 0.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,19 +23,11 @@ from torch import Tensor, nn
 
 from squeeze3d.codecs.lite.field_net import OUTPUTS, SUB
 from squeeze3d.codecs.lite.patches import COLUMNS, NEAR, STRUCTURE_COLUMNS
-from squeeze3d.errors import UsageError
-from squeeze3d.files import atomic_write, make_folder
-from squeeze3d.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
-from squeeze3d.training.interrupts import held_back
+from squeeze3d.files import atomic_write
+from squeeze3d.training.averaged_run import AveragedRecipe, AveragedRun
 from squeeze3d.training.lite_data import UNIT, LiteData
 from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
-from squeeze3d.training.log import Log, Say, silent
+from squeeze3d.training.log import Say, silent
 
 WEIGHTS = "lite-field.safetensors"
 CLIP = 0.6
@@ -54,7 +45,7 @@ REPORT = 500
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(AveragedRecipe):
     """What decides the weights, besides the data."""
 
     width: int = 384
@@ -62,12 +53,8 @@ class Recipe:
     """Residual layers."""
     steps: int = 20_000
     batch: int = 1024
-    lr: float = 1.5e-3
-    decay: float = 0.4
-    """Last share of the run in which the learning rate falls to 0."""
     warmup: int = 200
     average: float = 0.999
-    """Of the running mean of the weights."""
     sign_weight: float = 0.1
     """Weight of the cross-entropy of inside and outside."""
     thin: float = 1.0
@@ -78,8 +65,6 @@ class Recipe:
     """Weight of the error of differences between neighbouring sub-cells."""
     near_weight: float = 0.0
     """What samples within 0.3 cells of the surface weigh more."""
-    precision: str = "bf16"
-    seed: int = 0
 
 
 class FieldModel(nn.Module):
@@ -195,104 +180,35 @@ def validation_batches(pool: Pool, steps: Sequence[float] = (0.0, 0.3, 0.15)) ->
     return [(step, torch.from_numpy(make_columns(pool, step)), truth) for step in steps]
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Rises in the warm-up, stays, and falls in a straight line at the end."""
-    left = (recipe.steps - step) / max(1.0, recipe.decay * recipe.steps)
-    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
-
-
-class Run:
-    """One training run in a folder: `checkpoint.pt`, `log.jsonl`, `lite-field.safetensors`."""
+class FieldRun(AveragedRun[FieldModel]):
+    """A run on cells; the network, `lite-field.safetensors`, is written with each checkpoint."""
 
     def __init__(self, folder: Path, recipe: Recipe, train: Pool, validation: Pool, *, say: Say = silent) -> None:
-        make_folder(folder)
-        self.folder, self.recipe, self.train, self._say = folder, recipe, train, say
+        self.recipe, self.train = recipe, train
         self.batches = validation_batches(validation)
-        torch.manual_seed(recipe.seed)
-        self.model = FieldModel(recipe.width, recipe.depth)
-        self.mean = FieldModel(recipe.width, recipe.depth)
-        self.mean.load_state_dict(self.model.state_dict())
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
-        self.step = 0
-        if self._checkpoint.exists():
-            self._resume(load_checkpoint(self._checkpoint))
-        self.log = Log(folder / "log.jsonl", after_step=self.step)
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    def _identity(self) -> dict[str, object]:
-        return {name: value for name, value in asdict(self.recipe).items() if name in ("width", "depth")}
-
-    def _resume(self, state: Checkpoint) -> None:
-        if state.identity != self._identity():
-            raise UsageError(f"`{self._checkpoint}` is of another network", hint="give another folder with `-o`")
-        self.model.load_state_dict(state.model)
-        self.mean.load_state_dict(state.standardiser)
-        self.optimiser.load_state_dict(state.optimisers[0])
-        restore_random_state(state.random)
-        self.step = state.step
-
-    def go(self, *, every: int, until: int | None = None) -> None:
-        """Train to the end, or to a step before it; measure, save and export after every so many steps.
-
-        Ctrl-C ends after the step at hand, with a checkpoint.
-        """
-        last = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        total, count, started = 0.0, 0, time.monotonic()
-        with held_back() as interrupt:
-            while self.step < last:
-                total += self._advance()
-                count += 1
-                if self.step % every == 0 or self.step == last:
-                    figures = {"loss": round(total / count, 5), **self.measure()}
-                    self.log.write({"kind": "validation", "step": self.step, **figures})
-                    seconds = time.monotonic() - started
-                    self._say(f"step {self.step} of {self.recipe.steps}, {seconds:.0f} s: {figures}")
-                    total, count = 0.0, 0
-                    self.save()
-                if interrupt.requested:
-                    self.save()
-                    interrupt.deliver()
+        super().__init__(
+            folder,
+            lambda: FieldModel(recipe.width, recipe.depth),
+            {"width": recipe.width, "depth": recipe.depth},
+            recipe,
+            steps=recipe.steps,
+            say=say,
+        )
 
     def measure(self) -> dict[str, float]:
         """Errors of the mean network on the validation split."""
         return validate(self.mean, self.batches)
 
-    def _advance(self) -> float:
-        # The step decides the samples: a resumed run sees what it would have seen.
-        rng = np.random.default_rng([self.recipe.seed, self.step])
-        columns, truth = make_batch(self.train, self.recipe.batch, rng)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.recipe)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+    def losses(self) -> dict[str, Tensor]:
+        """`loss`: that of `field_loss`."""
+        columns, truth = make_batch(self.train, self.recipe.batch, self.random())
+        with self.autocast():
             found = self.model(columns)
-        loss = field_loss(found.float(), truth, self.recipe)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        weight = 1 - min(self.recipe.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, now in zip(self.mean.parameters(), self.model.parameters(), strict=True):
-                mean.lerp_(now, weight)
-        return float(loss.detach())
+        return {"loss": field_loss(found.float(), truth, self.recipe)}
 
     def save(self) -> None:
         """Write the checkpoint and the network."""
-        save_checkpoint(
-            self._checkpoint,
-            Checkpoint(
-                step=self.step,
-                model=self.model.state_dict(),
-                optimisers=[self.optimiser.state_dict()],
-                random=random_state(),
-                standardiser=self.mean.state_dict(),
-                identity=self._identity(),
-            ),
-        )
+        super().save()
         export(self.mean, self.folder / WEIGHTS)
 
 
@@ -319,5 +235,5 @@ def train_field(data: Path, folder: Path, *, recipe: Recipe | None = None, say: 
     train = load_cells(packed, "train", CELLS, seed=recipe.seed)
     held = load_cells(packed, "validation", VALIDATION_CELLS, seed=recipe.seed)
     say(f"{len(train)} cells to train on, {len(held)} to validate on")
-    Run(folder, recipe, train, held, say=say).go(every=REPORT)
+    FieldRun(folder, recipe, train, held, say=say).go(every=REPORT)
     return folder / WEIGHTS

@@ -11,8 +11,6 @@ the checkpoint.
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,21 +24,13 @@ from squeeze3d.codecs.lite.patches import SCALARS
 from squeeze3d.codecs.lite.scalars import INPUTS, LARGEST_INPUT, OUTPUTS, PASSES, UNITS, network_inputs
 from squeeze3d.codecs.lite.steps import STEPS, SYMBOLS, quantise
 from squeeze3d.errors import UsageError
-from squeeze3d.files import make_folder
-from squeeze3d.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
 from squeeze3d.training.context_mlp import ContextMLP, cost
-from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.context_run import ContextRun
 from squeeze3d.training.lite_data import UNIT, LiteData
 from squeeze3d.training.lite_patches import SYMMETRIES, Pool, load_cells
-from squeeze3d.training.log import Log, Say, silent
+from squeeze3d.training.log import Say, silent
 
-CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.jsonl", "lite-scalars.safetensors"
+WEIGHTS = "lite-scalars.safetensors"
 CHUNK = 128
 """Cells of a batch that share a symmetry, a pass and a step."""
 LENGTH = 20_000
@@ -50,8 +40,6 @@ REPORT = 500
 CELLS = {32: 500, 64: 700}
 """Cells of each object to train on, by resolution."""
 VALIDATION_CELLS = {32: 50, 64: 75}
-ROUNDED = 0.25
-"""Share of the steps with rounded weights and activations."""
 _MIDDLE = len(SCALARS) // 2
 
 
@@ -94,37 +82,25 @@ def decisions_of(symbols: NDArray[np.int64], step_index: int) -> tuple[NDArray[n
     return outcomes, asked
 
 
-class ScalarTraining:
-    """One run in a folder. A checkpoint in it is taken up."""
+class ScalarRun(ContextRun):
+    """A run on cells of the training split.
 
-    def __init__(self, pool: Pool, folder: Path, recipe: Recipe, *, steps: int, say: Say = silent) -> None:
+    Raises UsageError if there are none, or as `Run`.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, pool: Pool, *, steps: int, say: Say = silent) -> None:
         if not len(pool):
             raise UsageError("there are no cells to train on", hint="check the folder of the data")
-        self.recipe, self.steps, self.step = recipe, steps, 0
-        self._pool, self._folder, self._say = pool, folder, say
-        make_folder(folder)
-        torch.manual_seed(recipe.seed)
-        self.model = ContextMLP(INPUTS, recipe.hidden, OUTPUTS)
-        self._optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.rate, weight_decay=1e-4)
-        if (folder / CHECKPOINT).exists():
-            self._load(folder / CHECKPOINT)
-        self._log = Log(folder / LOG, after_step=self.step)
-
-    def run(self) -> None:
-        """Train to the end. Ctrl-C ends after the step at hand, with a checkpoint."""
-        total, seen, started = 0.0, 0, time.monotonic()
-        with held_back() as interrupt:
-            while self.step < self.steps:
-                total += self._train_step()
-                seen += 1
-                self.step += 1
-                if self.step % REPORT == 0 or self.step == self.steps or interrupt.requested:
-                    bits, seconds = total / seen, round(time.monotonic() - started, 1)
-                    self._log.write({"kind": "train", "step": self.step, "bits_per_cell": bits, "seconds": seconds})
-                    self._say(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s")
-                    total, seen = 0.0, 0
-                    self._save()
-                    interrupt.deliver()
+        self.recipe, self._pool = recipe, pool
+        super().__init__(
+            folder,
+            lambda: ContextMLP(INPUTS, recipe.hidden, OUTPUTS),
+            {"inputs": INPUTS, **asdict(recipe)},
+            steps=steps,
+            seed=recipe.seed,
+            highest_rate=recipe.rate,
+            say=say,
+        )
 
     def validate(self, pool: Pool) -> dict[str, float]:
         """Bits per cell of the integer network at each step of the scalars, mean over the passes; noted in the log."""
@@ -136,28 +112,20 @@ class ScalarTraining:
                 inputs, symbols = samples(pool, number, index)
                 bits.append(cascade_bits(symbols, net.choose(inputs), SYMBOLS[index]).mean())
             figures[f"bits@{STEPS[index]:g}"] = round(float(np.mean(bits)), 5)
-        self._log.write({"kind": "validation", "step": self.step, **figures})
+        self.log.write({"kind": "validation", "step": self.step, **figures})
         return figures
 
     def export(self) -> ContextNet:
         """The integer network as it is now."""
         return self.model.export(limit=LARGEST_INPUT)
 
-    def _train_step(self) -> float:
-        progress = self.step / self.steps
-        self.model.rounding = progress >= 1 - ROUNDED
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.recipe.rate * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+    def bits(self) -> Tensor:
+        """Mean bits of a cell in the batch of the step at hand."""
         inputs, outcomes, asked = self._batch()
-        loss = (cost(self.model(inputs[None])[0], outcomes) * asked).sum() / len(inputs)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimiser.step()
-        return loss.item()
+        return (cost(self.model(inputs[None])[0], outcomes) * asked).sum() / len(inputs)
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        # The step decides the samples: a resumed run sees what it would have seen.
-        random = np.random.default_rng([self.recipe.seed, self.step])
+        random = self.random()
         parts = []
         for _ in range(max(1, self.recipe.batch // CHUNK)):
             part = self._pool.take(random.integers(len(self._pool), size=CHUNK), int(random.integers(SYMMETRIES)))
@@ -166,26 +134,6 @@ class ScalarTraining:
             parts.append((columns, *decisions_of(symbols, index)))
         inputs, outcomes, asked = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
         return inputs, outcomes, asked
-
-    def _identity(self) -> dict[str, object]:
-        return {"inputs": INPUTS, **asdict(self.recipe)}
-
-    def _save(self) -> None:
-        checkpoint = Checkpoint(
-            self.step, self.model.state_dict(), [self._optimiser.state_dict()], random_state(), {}, self._identity()
-        )
-        save_checkpoint(self._folder / CHECKPOINT, checkpoint)
-
-    def _load(self, path: Path) -> None:
-        checkpoint = load_checkpoint(path)
-        if checkpoint.identity != self._identity():
-            raise UsageError(
-                f"`{path}` belongs to a run with another recipe", hint="give the same options, or another folder"
-            )
-        self.model.load_state_dict(checkpoint.model)
-        self._optimiser.load_state_dict(checkpoint.optimisers[0])
-        restore_random_state(checkpoint.random)
-        self.step = checkpoint.step
 
 
 def train_scalars(
@@ -200,8 +148,8 @@ def train_scalars(
     train = load_cells(packed, "train", CELLS, seed=recipe.seed, surface=True)
     held = load_cells(packed, "validation", VALIDATION_CELLS, seed=recipe.seed, surface=True)
     say(f"{len(train)} cells to train on, {len(held)} to validate on")
-    run = ScalarTraining(train, folder, recipe, steps=steps or LENGTH, say=say)
-    run.run()
+    run = ScalarRun(folder, recipe, train, steps=steps or LENGTH, say=say)
+    run.go(every=REPORT)
     about = {"steps": str(run.step), "recipe": str(asdict(recipe))}
     if len(held):
         about["validation"] = str(run.validate(held))

@@ -11,8 +11,6 @@ the checkpoint; with more steps the learning rate rises again and the run gets l
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,32 +23,20 @@ from squeeze3d.codecs.lite.context_net import ContextNet, save_net
 from squeeze3d.codecs.lite.pyramid import DYNAMIC, FEATURES, OCTANTS
 from squeeze3d.codecs.lite.structure import WEIGHTS, check_net, structure_bits
 from squeeze3d.errors import UsageError
-from squeeze3d.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
 from squeeze3d.training.context_mlp import ContextMLP, cost
-from squeeze3d.training.interrupts import held_back
+from squeeze3d.training.context_run import ContextRun
 from squeeze3d.training.lite_contexts import Samples, sample
 from squeeze3d.training.lite_data import FIELDS, STRUCTURES, LiteData, Split
-from squeeze3d.training.log import Log, Say, silent
+from squeeze3d.training.log import Say, silent
 
 Grid = NDArray[np.bool_]
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 LENGTH = 40_000
 """Steps of a run."""
 ROUND = 4000
 """Steps on one pool of samples."""
 REPORT = 500
-"""Steps between two lines of the log."""
-SAVE = 2000
-"""Steps between two checkpoints."""
-ROUNDED = 0.25
-"""Share of the steps with rounded weights and activations."""
+"""Steps between two lines of the log, and two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -70,72 +56,43 @@ class Recipe:
     seed: int = 0
 
 
-class StructureTraining:
-    """One run.
+class StructureRun(ContextRun):
+    """A run on grids of the training split.
 
-    Parameters
-    ----------
-    grids : training split.
-    folder : of the run; created. A checkpoint in it is taken up.
+    Raises UsageError if there are none, or as `Run`.
     """
 
-    def __init__(self, grids: Sequence[Grid], folder: Path, recipe: Recipe, *, steps: int, say: Say = silent) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, grids: Sequence[Grid], *, steps: int, say: Say = silent) -> None:
         if not grids:
             raise UsageError("there are no grids to train on", hint="check the folder of the data")
-        self.recipe, self.steps, self.step = recipe, steps, 0
-        self._grids, self._folder, self._say = grids, folder, say
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(recipe.seed)
-        self.model = ContextMLP(FEATURES, recipe.hidden, groups=len(OCTANTS), common=DYNAMIC)
-        self._optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.rate, weight_decay=1e-4)
+        self.recipe, self._grids = recipe, grids
         self._pool: list[Samples] = []
         self._pool_number = -1
-        path = folder / CHECKPOINT
-        if path.exists():
-            self._load(path)
-        self._log = Log(folder / LOG, after_step=self.step)
-
-    def run(self) -> None:
-        """Train to the end. Ctrl-C ends after the step at hand, with a checkpoint."""
-        total, seen, started = 0.0, 0, time.monotonic()
-        with held_back() as interrupt:
-            while self.step < self.steps:
-                total += self._train_step()
-                seen += 1
-                self.step += 1
-                last = self.step == self.steps
-                if self.step % REPORT == 0 or last:
-                    bits = total / seen
-                    seconds = round(time.monotonic() - started, 1)
-                    self._log.write({"kind": "train", "step": self.step, "bits_per_cell": bits, "seconds": seconds})
-                    self._say(f"step {self.step} of {self.steps}: {bits:.5f} bits per cell, {seconds} s")
-                    total, seen = 0.0, 0
-                if self.step % SAVE == 0 or last or interrupt.requested:
-                    self._save()
-                    interrupt.deliver()
+        super().__init__(
+            folder,
+            lambda: ContextMLP(FEATURES, recipe.hidden, groups=len(OCTANTS), common=DYNAMIC),
+            {"inputs": FEATURES, **asdict(recipe)},
+            steps=steps,
+            seed=recipe.seed,
+            highest_rate=recipe.rate,
+            say=say,
+        )
 
     def validate(self, grids: Sequence[Grid]) -> float:
         """Mean bytes of whole grids with the integer network; noted in the log."""
         net = self.export()
         mean = float(np.mean([structure_bits(grid, net) for grid in grids])) / 8
-        self._log.write({"kind": "validation", "step": self.step, "bytes": mean})
+        self.log.write({"kind": "validation", "step": self.step, "bytes": mean})
         return mean
 
     def export(self) -> ContextNet:
         """The integer network as it is now."""
         return check_net(self.model.export())
 
-    def _train_step(self) -> float:
-        progress = self.step / self.steps
-        self.model.rounding = progress >= 1 - ROUNDED
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.recipe.rate * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+    def bits(self) -> torch.Tensor:
+        """Mean bits of a cell in the batch of the step at hand."""
         contexts, outcomes = self._batch()
-        loss = cost(self.model(contexts)[..., 0], outcomes).mean()
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimiser.step()
-        return loss.item()
+        return cost(self.model(contexts)[..., 0], outcomes).mean()
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         number = self.step // ROUND
@@ -144,7 +101,7 @@ class StructureTraining:
             chosen = random.permutation(np.resize(random.permutation(len(self._grids)), self.recipe.pool))
             self._pool = sample((self._grids[at] for at in chosen), random, count=self.recipe.per_grid)
             self._pool_number = number
-        random = np.random.default_rng([self.recipe.seed, 2, self.step])
+        random = self.random(2)
         size = self.recipe.batch // len(OCTANTS)
         contexts = np.empty((len(OCTANTS), size, FEATURES), dtype=np.uint8)
         outcomes = np.empty((len(OCTANTS), size), dtype=np.uint8)
@@ -152,26 +109,6 @@ class StructureTraining:
             at = random.integers(len(samples.outcomes), size=size)
             contexts[group], outcomes[group] = samples.unpacked(at), samples.outcomes[at]
         return torch.from_numpy(contexts).float(), torch.from_numpy(outcomes).float()
-
-    def _identity(self) -> dict[str, object]:
-        return {"inputs": FEATURES, **asdict(self.recipe)}
-
-    def _save(self) -> None:
-        checkpoint = Checkpoint(
-            self.step, self.model.state_dict(), [self._optimiser.state_dict()], random_state(), {}, self._identity()
-        )
-        save_checkpoint(self._folder / CHECKPOINT, checkpoint)
-
-    def _load(self, path: Path) -> None:
-        checkpoint = load_checkpoint(path)
-        if checkpoint.identity != self._identity():
-            raise UsageError(
-                f"`{path}` belongs to a run with another recipe", hint="give the same options, or another folder"
-            )
-        self.model.load_state_dict(checkpoint.model)
-        self._optimiser.load_state_dict(checkpoint.optimisers[0])
-        restore_random_state(checkpoint.random)
-        self.step = checkpoint.step
 
 
 def load_grids(folder: Path, split: Split) -> list[Grid]:
@@ -193,8 +130,8 @@ def train_structure(
     recipe = recipe or Recipe()
     grids = load_grids(data, "train")
     say(f"{len(grids)} grids to train on")
-    run = StructureTraining(grids, folder, recipe, steps=steps or LENGTH, say=say)
-    run.run()
+    run = StructureRun(folder, recipe, grids, steps=steps or LENGTH, say=say)
+    run.go(every=REPORT)
     about = {"steps": str(run.step), "recipe": str(asdict(recipe)), "grids": str(len(grids))}
     if held := load_grids(data, "validation"):
         about["validation_bytes"] = f"{run.validate(held):.2f}"

@@ -12,10 +12,7 @@ head is thrown away. Neither sees the other's latents: that is what the mapping 
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,18 +32,11 @@ from squeeze3d.backbones.points_lite import (
     PointEncoder,
     disc,
 )
-from squeeze3d.errors import InputError, Sq3Error, UsageError
+from squeeze3d.errors import InputError
 from squeeze3d.files import make_folder
-from squeeze3d.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
+from squeeze3d.training.averaged_run import AveragedRecipe, AveragedRun
 from squeeze3d.training.half import write_half
-from squeeze3d.training.interrupts import held_back
-from squeeze3d.training.log import Log
+from squeeze3d.training.log import Say, silent
 from squeeze3d.training.points_lite_data import Clouds, is_packed, load_clouds, pack
 from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
 
@@ -64,24 +54,19 @@ ENCODER_FILE, GENERATOR_FILE = "points-lite-encoder.safetensors", "points-lite-g
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(AveragedRecipe):
     """What decides the weights, besides data and number of steps."""
 
-    batch: int = 16
     patch: int = 16
     """Points of each patch that a step looks at."""
     lr: float = 2e-3
     warmup: int = 50
     decay: float = 0.5
-    """Share of a run at whose end the learning rate falls to nothing."""
     noise: float = 0.06
     """Largest standard deviation of the noise on latents; that of a sample is drawn."""
     jitter: float = 0.01
     """The same of what the encoder sees, in the frame."""
-    average: float = 0.995
-    """Share of the past in the running mean of the weights, which is what is kept."""
     precision: str = "32"
-    seed: int = 0
 
 
 class Networks(nn.Module):
@@ -154,80 +139,37 @@ def _tinted(colours: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     return clipped
 
 
-def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Rises in the warm-up, stays, and falls in a straight line at the end."""
-    left = (steps - step) / max(1.0, recipe.decay * steps)
-    return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
+class PointsRun(AveragedRun[Networks]):
+    """A run on clouds.
 
+    Raises InputError if there are none to train on or none to validate on, or as `Run`.
+    """
 
-class Run:
-    """One training run in a folder: `checkpoint.pt`, `log.jsonl` and, at its end, the weights."""
-
-    def __init__(self, folder: Path, recipe: Recipe, steps: int, train: Clouds, validation: Clouds) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, train: Clouds, validation: Clouds, *, steps: int, say: Say = silent
+    ) -> None:
         if not len(train) or not len(validation):
             raise InputError("there are no objects to train on, or none to validate on", hint="give more objects")
-        make_folder(folder)
-        self.folder, self.recipe, self.steps, self.train = folder, recipe, steps, train
+        self.recipe, self.train = recipe, train
         some = np.random.default_rng(recipe.seed).permutation(len(train))[:TEMPLATE_OBJECTS]
         self.template = make_template(train.places[np.sort(some), :LATENT_POINTS], recipe.seed)
         self.validation = validation.part(range(min(VALIDATION, len(validation))))
-        torch.manual_seed(recipe.seed)
-        self.model, self.mean = Networks(), Networks()
-        self.mean.load_state_dict(self.model.state_dict())
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=1e-2)
-        self.step = 0
-        if self._checkpoint.exists():
-            self._resume(load_checkpoint(self._checkpoint))
-        self.log = Log(folder / "log.jsonl", after_step=self.step)
+        super().__init__(
+            folder,
+            Networks,
+            {**asdict(recipe), "objects": len(train)},
+            recipe,
+            steps=steps,
+            say=say,
+        )
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    def _identity(self) -> dict[str, object]:
-        return {**asdict(self.recipe), "objects": len(self.train)}
-
-    def _resume(self, state: Checkpoint) -> None:
-        if state.identity != self._identity():
-            raise UsageError(f"`{self._checkpoint}` is of another run", hint="give another folder with `-o`")
-        self.model.load_state_dict(state.model)
-        self.mean.load_state_dict(state.standardiser)
-        self.optimiser.load_state_dict(state.optimisers[0])
-        restore_random_state(state.random)
-        self.step = state.step
-
-    def go(self, *, every: int = REPORT, until: int | None = None) -> None:
-        """Train to the end, or to a step before it; measure and save after every so many steps.
-
-        Ctrl-C ends after the step at hand, with a checkpoint.
-        """
-        last = self.steps if until is None else min(until, self.steps)
-        sums, count, started = {"generator": 0.0, "encoder": 0.0}, 0, time.monotonic()
-        with held_back() as interrupt:
-            while self.step < last:
-                for name, value in self._advance().items():
-                    sums[name] += value
-                count += 1
-                if self.step % every == 0 or self.step == last:
-                    figures = {name: round(value / count, 5) for name, value in sums.items()} | self.measure()
-                    self.log.write({"kind": "validation", "step": self.step, **figures})
-                    seconds = time.monotonic() - started
-                    print(f"step {self.step} of {self.steps}, {seconds:.0f} s: {figures}", flush=True)
-                    sums, count = dict.fromkeys(sums, 0.0), 0
-                    self.save()
-                if interrupt.requested:
-                    self.save()
-                    interrupt.deliver()
-
-    def _advance(self) -> dict[str, float]:
+    def losses(self) -> dict[str, Tensor]:
+        """`generator`: distance to the clouds; `encoder`: of its head, squared."""
         recipe, model = self.recipe, self.model
-        # The step decides the samples: a resumed run sees what it would have seen.
-        rng = np.random.default_rng([recipe.seed, self.step])
+        rng = self.random()
         batch = make_batch(self.train, rng.integers(len(self.train), size=recipe.batch), self.template, rng)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.steps, recipe)
         on_disc = disc()[torch.from_numpy(np.sort(rng.permutation(PATCH)[: recipe.patch]))]
-        with self._autocast():
+        with self.autocast():
             latents = model.latents(batch.clouds)
             sigma = recipe.noise * torch.rand(len(latents), 1, 1)
             places, colours = model.generator(latents + sigma * torch.randn_like(latents), on_disc)
@@ -236,21 +178,11 @@ class Run:
             carried = model.head(model.encoder(seen).flatten(1)).view_as(batch.carried)
         found = zip(targets(batch.clouds), places.float(), colours.float(), strict=True)
         generator = torch.stack([target(p, c) for target, p, c in found]).mean()
-        encoder = (carried.float() - batch.carried).square().mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        (generator + encoder).backward()
-        for part in (model.latents, model.generator, model.encoder):
-            nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        weight = 1 - min(recipe.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, now in zip(self.mean.parameters(), model.parameters(), strict=True):
-                mean.lerp_(now, weight)
-        return {"generator": float(generator.detach()), "encoder": float(encoder.detach())}
+        return {"generator": generator, "encoder": (carried.float() - batch.carried).square().mean()}
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16")
+    def clipped(self) -> Iterable[nn.Module]:
+        """The networks that are learnt apart; the head's gradient stays as it is."""
+        return self.model.latents, self.model.generator, self.model.encoder
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -281,20 +213,6 @@ class Run:
     def _carried_mean(self) -> NDArray[np.float32]:
         return np.concatenate([self.template, np.zeros_like(self.template)], axis=1)
 
-    def save(self) -> None:
-        """Write the checkpoint."""
-        save_checkpoint(
-            self._checkpoint,
-            Checkpoint(
-                step=self.step,
-                model=self.model.state_dict(),
-                optimisers=[self.optimiser.state_dict()],
-                random=random_state(),
-                standardiser=self.mean.state_dict(),
-                identity=self._identity(),
-            ),
-        )
-
     @torch.no_grad()
     def prior(self) -> dict[str, Tensor]:
         """Tensors of the prior: how the latents of training objects are distributed, in the template's order."""
@@ -321,7 +239,15 @@ def targets(clouds: Tensor) -> list[Target]:
     ]
 
 
-def train(data: Path, output: Path, *, steps: int | None, seed: int, export: Path | None) -> None:
+def train(
+    data: Path,
+    output: Path,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    export: Path | None = None,
+    say: Say = silent,
+) -> None:
     """Train encoder and generator, or go on with the run in `output`.
 
     Parameters
@@ -330,39 +256,21 @@ def train(data: Path, output: Path, *, steps: int | None, seed: int, export: Pat
         `squeeze3d.training.points_lite_data.pack` wrote.
     steps : None: 2,000. A larger number than before goes on with a finished run.
     export : folder for the weights; they are in `output` in any case.
+    say : gets a line of progress now and then.
 
     Raises
     ------
     UsageError : `output` holds another run. InputError : there are no objects. FormatError : a file is damaged.
     """
     if not is_packed(data):
-        pack(data, output / "data", procedural=PROCEDURAL)
+        for name, reason in pack(data, output / "data", procedural=PROCEDURAL, say=say).items():
+            say(f"left out {name}: {reason}")
         data = output / "data"
     chosen, held = load_clouds(data).split()
-    print(f"{len(chosen)} objects to train on, {len(held)} to validate on", flush=True)
+    say(f"{len(chosen)} objects to train on, {len(held)} to validate on")
     with torch.random.fork_rng(devices=[]):
-        run = Run(output, Recipe(seed=seed), steps or STEPS, chosen, held)
-        run.go()
+        run = PointsRun(output, Recipe(seed=seed), chosen, held, steps=steps or STEPS, say=say)
+        run.go(every=REPORT)
         run.export(output)
         if export is not None and export != output:
             run.export(export)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.points_lite`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.points_lite", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("data", type=Path, help="folder of meshes, or one that points_lite_data wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--steps", type=int, default=None, help=f"({STEPS})")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    parser.add_argument("--export", type=Path, help="folder to write the weights to as well")
-    options = parser.parse_args(arguments)
-    try:
-        train(options.data, options.output, steps=options.steps, seed=options.seed, export=options.export)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Training data for `points.lite`: `python -m squeeze3d.training.points_lite_data FOLDER -o OUT --procedural 1500`.
+"""Training data of `points.lite`.
 
 ```text
 meshes of a folder ─┐                                         ┌─ clouds-000.npz   256 objects each
@@ -6,15 +6,13 @@ meshes of a folder ─┐                                         ┌─ clouds-
 procedural objects ─┘   in the order of farthest point sampling└─ points-lite.json
 ```
 
-Each object is 2,048 points with colours in the frame of the pair. Shards appear whole; the command can be stopped and
+Each object is 2,048 points with colours in the frame of the pair. Shards appear whole; packing can be stopped and
 repeated. Which objects are for validation, their names decide: `squeeze3d.training.lite_data.is_validation`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import zipfile
 import zlib
 from collections.abc import Collection, Sequence
@@ -29,6 +27,7 @@ from squeeze3d.files import atomic_path, atomic_write, make_folder
 from squeeze3d.geometry.farthest_points import farthest_points
 from squeeze3d.geometry.sampling import sample_triangles
 from squeeze3d.training.lite_data import is_validation, object_names, surface_of
+from squeeze3d.training.log import Say, silent
 
 FORMAT_VERSION = 1
 DESCRIPTION = "points-lite.json"
@@ -98,6 +97,7 @@ def pack(
     procedural: int = 0,
     leave_out: Collection[str] = (),
     shard_size: int = SHARD,
+    say: Say = silent,
 ) -> dict[str, str]:
     """Write all shards that are missing; returns what could not be packed and why.
 
@@ -123,7 +123,7 @@ def pack(
         path = output / f"clouds-{number:03d}.npz"
         if not path.exists():
             _write_shard(path, names[start : start + shard_size], folder, failures)
-        print(f"{number + 1} of {len(starts)} files: {path.name}", file=sys.stderr, flush=True)
+        say(f"{number + 1} of {len(starts)} files: {path.name}")
     return failures
 
 
@@ -158,7 +158,9 @@ def load_clouds(folder: Path) -> Clouds:
     """
     paths = sorted(folder.glob("clouds-*.npz"))
     if not is_packed(folder) or not paths:
-        raise InputError(f"`{folder}` holds no data", hint="make them: `python -m squeeze3d.training.points_lite_data`")
+        raise InputError(
+            f"`{folder}` holds no data", hint="`sq3d train autoencoder --codec points.lite` packs a folder of meshes"
+        )
     _read_description(folder)
     names: list[str] = []
     places, colours, coloured = [], [], []
@@ -192,24 +194,3 @@ def _read_description(folder: Path) -> dict[str, object] | None:
     if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
         raise FormatError(f"`{path}` is not of version {FORMAT_VERSION}", hint="make the data again in a new folder")
     return data
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `python -m squeeze3d.training.points_lite_data`."""
-    parser = argparse.ArgumentParser(prog="python -m squeeze3d.training.points_lite_data", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="folder of meshes (.glb)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--procedural", type=int, default=0, help="procedural objects to add (%(default)s)")
-    parser.add_argument("--leave-out", nargs="*", default=(), metavar="NAME", help="objects that shall not be seen")
-    options = parser.parse_args(arguments)
-    try:
-        failures = pack(options.folder, options.output, procedural=options.procedural, leave_out=options.leave_out)
-    except Sq3Error as error:
-        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
-    for name, reason in sorted(failures.items()):
-        print(f"left out {name}: {reason}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

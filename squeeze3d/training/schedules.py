@@ -6,6 +6,7 @@ in the steps of an epoch. Here a step is a batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from squeeze3d.errors import UsageError
@@ -40,3 +41,30 @@ class Constant:
     def __call__(self, step: int) -> float:
         """Factor: 1."""
         return 1.0
+
+
+@dataclass(frozen=True)
+class HalfCosine:
+    """From the start to 0 within `steps`, slowly at both ends."""
+
+    steps: int
+
+    def __call__(self, step: int) -> float:
+        """Factor: 1 to 0."""
+        return 0.5 + 0.5 * math.cos(math.pi * (step / self.steps))
+
+
+@dataclass(frozen=True)
+class WarmupDecay:
+    """Rises along a line, stays at the rate of the start, and falls along a line to 0 within `steps`."""
+
+    steps: int
+    warmup: int
+    """Steps until it is at its height."""
+    decay: float
+    """Last share of the steps, in which it falls."""
+
+    def __call__(self, step: int) -> float:
+        """Factor: at most 1."""
+        left = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return min(1.0, (step + 1) / self.warmup, max(left, 0.0))

@@ -41,6 +41,7 @@ from squeeze3d.mapping.networks import MappingNetwork, build_mapping, load_mappi
 from squeeze3d.mapping.triplanes import LatentStandardiser, StandardiserFit, cell_weights
 from squeeze3d.training.checkpoint import (
     Checkpoint,
+    difference,
     load_checkpoint,
     random_state,
     restore_random_state,
@@ -281,7 +282,7 @@ class _Run:
         found = load_checkpoint(self.folder / CHECKPOINT)
         if found.identity != self.identity:
             raise UsageError(
-                f"`{self.folder}` holds a run with another {_difference(found.identity, self.identity)}",
+                f"`{self.folder}` holds a run with another {difference(found.identity, self.identity)}",
                 hint="choose another folder, or start over with `--force`",
             )
         return found
@@ -575,16 +576,3 @@ class _Run:
             save_mapping(self.network, self.folder / MAPPING, self._about(), overwrite=True)
             plot_losses(read_log(self.folder / LOG), self.folder / LOSS_PLOT)
         self.fabric.barrier()
-
-
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Where two identities differ, as words."""
-    for key, value in wanted.items():
-        other = found.get(key)
-        if other == value:
-            continue
-        if isinstance(value, dict) and isinstance(other, dict):
-            inner = next(name for name in {**value, **other} if other.get(name) != value.get(name))
-            return f"{inner.replace('_', ' ')}: {other.get(inner)}, not {value.get(inner)}"
-        return f"{key}: {other}, not {value}"
-    return "configuration"

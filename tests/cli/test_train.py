@@ -254,9 +254,12 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -
     train = ("train", "mapping", *PAIR, "--data", "data", "-o", "run", "--steps", "100000", "--log-every", "5")
     process = subprocess.Popen(command(*train), env=environment, stderr=subprocess.PIPE, cwd=tmp_path)
     assert process.stderr is not None
-    process.stderr.readline()  # the first line of the log: training is under way
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        process.stderr.readline()  # the first line of the log: training is under way
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert b"which is saved; the same command goes on from there" in errors
     assert errors.rstrip().endswith(b"interrupted")

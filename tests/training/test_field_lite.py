@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from sample_assets import open_sheet, textured_cube
+from toy_runs import balls, cube_run
 
 from squeeze3d.assets.formats import write_files
 from squeeze3d.backbones.field_lite import EXEMPLARS, FACTORS, GENERATOR_SHAPE, FieldEncoder, FieldGenerator
 from squeeze3d.errors import FormatError, InputError, UsageError
 from squeeze3d.geometry.surface import flatten
 from squeeze3d.training import field_lite
-from squeeze3d.training.field_lite import ENCODER, GENERATOR, Recipe, Run, Samples, fit_prior, learning_rate, train
+from squeeze3d.training.field_lite import ENCODER, GENERATOR, Samples, fit_prior, train
 from squeeze3d.training.field_lite_data import pack, read_cubes, shards, voxelise
 from squeeze3d.training.lite_data import is_validation
 from squeeze3d.training.shapes.procedural import procedural_mesh
 
 LEFT_OUT = [f"procedural-{seed}" for seed in range(48) if seed % 3 and seed != 44]
-TINY = Recipe(steps=4, batch=4, warmup=2, views=2, average=0.9)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def balls(count: int = 6) -> NDArray[np.uint8]:
-    """Coloured balls of several sizes."""
-    line = np.linspace(-1, 1, 32)
-    distance = np.linalg.norm(np.stack(np.meshgrid(line, line, line)), axis=0)
-    random = np.random.default_rng(0)
-    cubes = np.zeros((count, 32, 32, 32, 4), dtype=np.uint8)
-    for cube in cubes:
-        inside = distance < random.uniform(0.5, 0.95)
-        cube[inside, :3] = random.integers(0, 256, 3)
-        cube[inside, 3] = 255
-    return cubes
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +117,8 @@ def test_damaged_data_are_told(tmp_path, packed):
 # Training
 
 
-def test_training_lowers_the_error(tmp_path, samples):
-    recipe = dataclasses.replace(TINY, steps=16, lr=4e-3, hidden=0.0, noise=0.1, upright=1.0)
-    run = Run(tmp_path, recipe, samples, samples)
+def test_training_lowers_the_error(tmp_path):
+    run = cube_run(tmp_path, steps=16, lr=4e-3, hidden=0.0, noise=0.1, upright=1.0)
     before = run.measure()
     run.go(every=16)
     after = run.measure()
@@ -150,35 +126,6 @@ def test_training_lowers_the_error(tmp_path, samples):
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["step"] == 16
     assert log[-1]["iou"] == after["iou"]
-
-
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, samples):
-    whole = Run(tmp_path / "whole", TINY, samples, samples)
-    whole.go(every=2)
-    Run(tmp_path / "parts", TINY, samples, samples).go(every=2, until=2)
-    resumed = Run(tmp_path / "parts", TINY, samples, samples)
-    assert resumed.step == 2
-    resumed.go(every=2)
-    for one, other in ((whole.model, resumed.model), (whole.mean, resumed.mean)):
-        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-            assert torch.equal(a, b)
-    assert (tmp_path / "whole" / "log.jsonl").read_text() == (tmp_path / "parts" / "log.jsonl").read_text()
-
-
-def test_a_run_of_other_data_is_refused(tmp_path, samples):
-    Run(tmp_path, TINY, samples, samples).save()
-    fewer = Samples(samples.cubes[:3], samples.weights[:3])
-    with pytest.raises(UsageError, match="is of a run with"):
-        Run(tmp_path, TINY, fewer, samples).go()
-
-
-def test_the_learning_rate_rises_stays_and_falls_to_zero():
-    recipe = Recipe(steps=1000, warmup=10)
-    rates = [learning_rate(step, recipe) for step in range(1001)]
-    assert rates[0] == pytest.approx(recipe.lr / 10)
-    assert rates[10] == rates[600] == recipe.lr
-    assert rates[1000] == 0
-    assert (np.diff(rates[600:]) < 0).all()
 
 
 def test_turning_keeps_opacity_and_weights_together(samples):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from toy_runs import STRUCTURE, grids, structure_run
 
 from squeeze3d.codecs.lite.context_net import load_net, odds_costs
 from squeeze3d.codecs.lite.pyramid import DYNAMIC, FEATURES, OCTANTS
@@ -15,28 +16,9 @@ from squeeze3d.errors import UsageError
 from squeeze3d.training.context_mlp import ContextMLP, cost
 from squeeze3d.training.lite_contexts import sample, turned
 from squeeze3d.training.lite_data import DESCRIPTION, FORMAT_VERSION, is_validation
-from squeeze3d.training.lite_structure import Recipe, StructureTraining, load_grids, train_structure
+from squeeze3d.training.lite_structure import StructureRun, load_grids, train_structure
 
-
-def box(shape, low, high):
-    grid = np.zeros(shape, bool)
-    grid[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
-    return grid
-
-
-GRIDS = [
-    box((14, 12, 9), (0, 0, 0), (14, 7, 3)) | box((14, 12, 9), (4, 0, 0), (9, 12, 9)),
-    box((8, 8, 8), (1, 1, 1), (8, 8, 8)),
-]
-SMALL = Recipe(hidden=(12, 6), batch=256, per_grid=400, pool=8)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+GRIDS = grids()
 
 
 def test_the_integer_network_is_the_rounded_one():
@@ -106,33 +88,15 @@ def test_fewer_samples_on_request():
 
 
 def test_training_lowers_the_bits(tmp_path):
-    run = StructureTraining(GRIDS, tmp_path, SMALL, steps=150)
+    run = structure_run(tmp_path, steps=150)
     before = run.validate(GRIDS)
-    run.run()
+    run.go(every=150)
     assert run.validate(GRIDS) < 0.5 * before
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path):
-    whole = StructureTraining(GRIDS, tmp_path / "whole", SMALL, steps=12)
-    whole.run()
-    part = StructureTraining(GRIDS, tmp_path / "part", SMALL, steps=12)
-    for _ in range(5):
-        part._train_step()
-        part.step += 1
-    part._save()
-    again = StructureTraining(GRIDS, tmp_path / "part", SMALL, steps=12)
-    assert again.step == 5
-    again.run()
-    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_refuses_another_recipe_and_no_data(tmp_path):
-    StructureTraining(GRIDS, tmp_path, SMALL, steps=1).run()
-    with pytest.raises(UsageError, match="another recipe"):
-        StructureTraining(GRIDS, tmp_path, Recipe(hidden=(4,)), steps=1)
+def test_refuses_to_train_on_nothing(tmp_path):
     with pytest.raises(UsageError, match="no grids"):
-        StructureTraining([], tmp_path / "other", SMALL, steps=1)
+        StructureRun(tmp_path, STRUCTURE, [], steps=1)
 
 
 def test_packed_data_become_a_network_and_the_run_says_how_it_goes(tmp_path):
@@ -146,8 +110,8 @@ def test_packed_data_become_a_network_and_the_run_says_how_it_goes(tmp_path):
     np.savez(folder / "structures-16-000.npz", **arrays)
     assert [len(load_grids(folder, split)) for split in ("train", "validation")] == [1, 1]
     told: list[str] = []
-    path = train_structure(folder, tmp_path / "run", recipe=SMALL, steps=2, say=told.append)
+    path = train_structure(folder, tmp_path / "run", recipe=STRUCTURE, steps=2, say=told.append)
     assert path == tmp_path / "run" / WEIGHTS
-    assert [layer.weights.shape[1] for layer in check_net(load_net(path)).layers] == [*SMALL.hidden, 1]
+    assert [layer.weights.shape[1] for layer in check_net(load_net(path)).layers] == [*STRUCTURE.hidden, 1]
     assert any("step 2 of 2" in line for line in told)
     assert "bytes per grid of the validation split" in told[-1]

@@ -12,7 +12,7 @@ import torch
 from squeeze3d.errors import UnsupportedError, UsageError
 from squeeze3d.mapping.networks import build_mapping
 from squeeze3d.training.optimisers import ADAMW_RATE, build_optimisers, is_matrix
-from squeeze3d.training.schedules import Constant, LinearDecay
+from squeeze3d.training.schedules import Constant, HalfCosine, LinearDecay, WarmupDecay
 
 NAMES = ("wide", "tall", "conv", "bias", "huge")
 
@@ -179,6 +179,25 @@ def test_linear_decay_is_a_line_and_then_flat():
         [1e-2, 1e-2 - 0.25 * (1e-2 - 1e-5), (1e-2 + 1e-5) / 2, 1e-5, 1e-5]
     )
     assert Constant()(0) == Constant()(10**9) == 1
+
+
+def test_half_a_cosine_falls_to_nothing_slowly_at_both_ends():
+    cosine = HalfCosine(1000)
+    assert [cosine(step) for step in (0, 250, 500, 1000)] == pytest.approx([1, 0.8536, 0.5, 0], abs=1e-4)
+    assert cosine(0) - cosine(100) == pytest.approx(cosine(900)) == pytest.approx(0.0245, abs=1e-4)
+
+
+def test_warmup_decay_rises_stays_and_falls_to_nothing():
+    schedule = WarmupDecay(1000, warmup=100, decay=0.5)
+    assert schedule(0) == pytest.approx(0.01)
+    assert schedule(99) == schedule(300) == schedule(500) == 1
+    assert schedule(750) == pytest.approx(0.5)
+    assert 0 < schedule(999) < 0.01
+    assert schedule(1000) == schedule(2000) == 0
+
+
+def test_a_short_run_never_reaches_the_height():
+    assert max(WarmupDecay(10, warmup=100, decay=0.4)(step) for step in range(10)) <= 0.1
 
 
 @pytest.mark.parametrize("wrong", [(0.0, 1.0, 10), (1.0, -1.0, 10), (1.0, 0.5, 0), (float("nan"), 0.5, 10)])

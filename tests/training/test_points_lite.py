@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from toy_runs import clouds, points_run
 
 from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.assets.points import PointCloud
@@ -17,23 +18,11 @@ from squeeze3d.backbones.points_lite import FLAG_SCALE, LATENT_POINTS, LATENT_SH
 from squeeze3d.codecs.points_lite import LiteEncoder, LiteGenerator
 from squeeze3d.errors import FormatError, InputError, UsageError
 from squeeze3d.training import points_lite
-from squeeze3d.training.points_lite import Recipe, Run, make_batch, train
-from squeeze3d.training.points_lite_data import POINTS, STEP, Clouds, cloud_of, load_clouds, pack
+from squeeze3d.training.points_lite import Recipe, make_batch, train
+from squeeze3d.training.points_lite_data import POINTS, STEP, cloud_of, load_clouds, pack
 from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
 
-TINY = Recipe(batch=2, patch=2, warmup=2)
 PACKED: dict[str, Any] = {"procedural": 46, "shard_size": 10, "leave_out": [f"procedural-{n}" for n in range(31)]}
-
-
-def clouds(count: int = 6, seed: int = 0) -> Clouds:
-    """Boxes of points, every third without colours."""
-    random = np.random.default_rng(seed)
-    places = random.uniform(-1, 1, (count, 256, 3)) * random.uniform(0.3, 1, (count, 1, 3))
-    places /= np.abs(places).max(axis=(1, 2), keepdims=True)
-    colours = np.repeat(random.integers(0, 256, (count, 1, 3)), 256, axis=1)
-    coloured = np.arange(count) % 3 > 0
-    names = tuple(f"box-{number}" for number in range(count))
-    return Clouds(names, places.astype(np.float32), colours.astype(np.uint8), coloured)
 
 
 @pytest.fixture
@@ -176,31 +165,8 @@ def test_the_prior_holds_mean_directions_and_flags():
     assert float(prior["prior.rest"].max()) < 1e-2
 
 
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, small: None):
-    data = clouds()
-    whole = Run(tmp_path / "whole", TINY, 4, data, data)
-    whole.go(every=2)
-    Run(tmp_path / "parts", TINY, 4, data, data).go(every=2, until=2)
-    torch.manual_seed(99)
-    second = Run(tmp_path / "parts", TINY, 4, data, data)
-    assert second.step == 2
-    second.go(every=2)
-    for a, b in zip(whole.mean.parameters(), second.mean.parameters(), strict=True):
-        assert torch.equal(a, b)
-    lines = [(tmp_path / folder / "log.jsonl").read_text() for folder in ("whole", "parts")]
-    assert lines[0] == lines[1]
-
-
-def test_another_run_does_not_take_up_a_checkpoint(tmp_path: Path, small: None):
-    data = clouds()
-    Run(tmp_path, TINY, 2, data, data).go(every=1, until=1)
-    with pytest.raises(UsageError, match="another run"):
-        Run(tmp_path, Recipe(batch=3, patch=2), 2, data, data)
-
-
 def test_training_lowers_the_errors(tmp_path: Path, small: None):
-    data = clouds(2)
-    run = Run(tmp_path, Recipe(batch=2, patch=2, warmup=5, average=0.8), 20, data, data)
+    run = points_run(tmp_path, steps=20, objects=2, warmup=5, average=0.8)
     before = run.measure()
     run.go(every=20)
     after = run.measure()
