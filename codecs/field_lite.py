@@ -17,16 +17,9 @@ from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.pairs.registry import register_pair
 from squeeze3d.codecs.pairs.spec import Encoder, Files, Generator, PairSpec
 from squeeze3d.codecs.spec import Kind
-from squeeze3d.weights.artefacts import Artefact
-from squeeze3d.weights.registry import register_artefact
+from squeeze3d.weights.registry import register_embedded
 
 CODE_SIZE = 576
-_PARTS = (
-    ("encoder", "masked autoencoder of radiance fields, 32 cells a side: encoder"),
-    ("generator", "generator of radiance fields, 32 cells a side"),
-    ("mapping", "encoder to generator, code of 576 numbers"),
-    ("code", "code model"),
-)
 
 
 class CubeLayout:
@@ -70,16 +63,15 @@ def load_generator(files: Files, device: str) -> Generator:
     return FieldGenerator(files, device)
 
 
-for _part, _summary in _PARTS:
-    register_artefact(
-        Artefact(
-            name=f"field-lite-{_part}",
-            summary=_summary,
-            file=f"field-lite-{_part}.safetensors",
-            license="Apache-2.0",
-            embedded=True,
-        )
-    )
+register_embedded(
+    "field-lite",
+    {
+        "encoder": "masked autoencoder of radiance fields, 32 cells a side: encoder",
+        "generator": "generator of radiance fields, 32 cells a side",
+        "mapping": "encoder to generator, code of 576 numbers",
+        "code": "code model",
+    },
+)
 
 FIELD_LITE = register_pair(
     PairSpec(

@@ -27,8 +27,7 @@ from squeeze3d.codecs.pairs.spec import Files, PairSpec
 from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import FormatError, InputError
 from squeeze3d.geometry.farthest_points import farthest_points
-from squeeze3d.weights.artefacts import Artefact
-from squeeze3d.weights.registry import register_artefact
+from squeeze3d.weights.registry import register_embedded
 
 if TYPE_CHECKING:
     import torch
@@ -250,15 +249,15 @@ def _shapes(network: torch.nn.Module, path: Path) -> dict[str, tuple[int, ...]]:
     return expected
 
 
-for _name, _summary in (
-    ("points-lite-encoder", "PointNet++-like encoder of points.lite"),
-    ("points-lite-generator", "latent points to patches, generator of points.lite"),
-    ("points-lite-mapping", "mapping network of points.lite, code of 512 numbers"),
-    ("points-lite-code", "code model of points.lite"),
-):
-    register_artefact(
-        Artefact(name=_name, summary=_summary, file=f"{_name}.safetensors", license="Apache-2.0", embedded=True)
-    )
+register_embedded(
+    "points-lite",
+    {
+        "encoder": "PointNet++-like encoder of points.lite",
+        "generator": "latent points to patches, generator of points.lite",
+        "mapping": "mapping network of points.lite, code of 512 numbers",
+        "code": "code model of points.lite",
+    },
+)
 
 POINTS_LITE = register_pair(
     PairSpec(

@@ -151,7 +151,6 @@ MAY_PRINT = (
     "squeeze3d.__main__",
     "squeeze3d.codecs.colour.fit_priors",
     "squeeze3d.codecs.surface.fit_priors",
-    "squeeze3d.training",
 )
 
 

@@ -17,7 +17,7 @@ from squeeze3d.cli.progress import Bar
 from squeeze3d.cli.report import Record, Reporter, table
 from squeeze3d.cli.streams import native_output_to_stderr, write_stdout
 from squeeze3d.cli.terminal import arrow, can_animate, printable
-from squeeze3d.errors import OutputError, UsageError
+from squeeze3d.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from squeeze3d.codecs.pairs.spec import PairSpec
@@ -299,6 +299,15 @@ def autoencoder(
     output: Annotated[str, _output("RUN", "Folder of the run.")],
     steps: Annotated[str | None, _number("--steps", "N", "Steps of each network, instead of the usual number.")] = None,
     export: Annotated[str | None, _number("--export", "DIR", "Also write the weights to this folder.")] = None,
+    leave_out: Annotated[
+        str | None,
+        _number(
+            "--leave-out",
+            "FILE",
+            "Names of objects, one a line and without .glb, that training must not see, such as those that results are "
+            "measured on.",
+        ),
+    ] = None,
     seed: Seed = "0",
     quiet: shared.Quiet = False,
     verbose: shared.Verbose = False,
@@ -314,6 +323,7 @@ def autoencoder(
         steps=None if steps is None else parse_whole(steps, "--steps", 1),
         seed=parse_whole(seed, "--seed", 0),
         export=None if export is None else Path(export),
+        leave_out=None if leave_out is None else Path(leave_out),
     )
 
 
@@ -432,16 +442,42 @@ def _run_dataset(
 
 
 def _run_autoencoder(
-    reporter: Reporter, codec: str, data: Path, output: Path, *, steps: int | None, seed: int, export: Path | None
+    reporter: Reporter,
+    codec: str,
+    data: Path,
+    output: Path,
+    *,
+    steps: int | None,
+    seed: int,
+    export: Path | None,
+    leave_out: Path | None,
 ) -> int:
     from squeeze3d.training.autoencoders import train_autoencoder
 
+    names = () if leave_out is None else _names_in(leave_out)
     began = time.monotonic()
     with native_output_to_stderr():
-        train_autoencoder(codec, data, output, steps=steps, seed=seed, export=export, say=reporter.line)
+        train_autoencoder(
+            codec, data, output, steps=steps, seed=seed, export=export, leave_out=names, say=reporter.line
+        )
     record = {"codec": codec, "output": str(output), "seed": seed, "seconds": time.monotonic() - began}
     reporter.document([record])
     return 0
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """Names in a file, one a line. Raises InputError if it cannot be read."""
+    hint = "`--leave-out` takes a text file with the name of an object on each line"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"no such file: `{path}`", hint=hint) from None
+    except OSError as error:
+        raise InputError(f"cannot read `{path}`: {(error.strerror or str(error)).lower()}", hint=hint) from None
+    except ValueError:
+        # Bytes that are no text, or a NUL character in the name.
+        raise InputError(f"`{path}` is no text in UTF-8", hint=hint) from None
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _run_mapping(reporter: Reporter, request: _MappingRequest) -> int:

@@ -14,6 +14,7 @@ finished run.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,9 +39,10 @@ from squeeze3d.backbones.field_lite import (
 )
 from squeeze3d.files import atomic_write, make_folder
 from squeeze3d.training.averaged_run import AveragedRecipe, AveragedRun
-from squeeze3d.training.field_lite_data import DESCRIPTION, pack, read_cubes
+from squeeze3d.training.field_lite_data import DESCRIPTION, FORMAT_VERSION, pack, read_cubes
 from squeeze3d.training.half import write_half
 from squeeze3d.training.log import Say, silent
+from squeeze3d.training.packing import packed_folder
 
 ENCODER, GENERATOR = "field-lite-encoder", "field-lite-generator"
 REPORT = 250
@@ -249,6 +251,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     export: Path | None = None,
+    leave_out: Collection[str] = (),
     say: Say = silent,
 ) -> None:
     """Train, or go on with the run in a folder, and export encoder and generator.
@@ -260,16 +263,17 @@ def train(
     output : folder of the run.
     steps : in all; None: those of the recipe. More continue a finished run, with the schedule of the larger number.
     export : folder for the two files; None: `output`.
+    leave_out : names of objects that training must not see, such as those that results are measured on.
     say : gets a line of progress now and then.
 
     Raises
     ------
-    UsageError : the folder holds a run of other data. InputError, FormatError : no data, or damaged files.
+    UsageError : the folder holds a run of other data, or packed data hold objects to leave out.
+    InputError, FormatError : no data, or damaged files.
     """
-    if not (data / DESCRIPTION).exists():
-        for name, reason in pack(data, output / "data", procedural=PROCEDURAL, say=say).items():
-            say(f"left out {name}: {reason}")
-        data = output / "data"
+    data = packed_folder(
+        data, output, DESCRIPTION, FORMAT_VERSION, pack, procedural=PROCEDURAL, leave_out=leave_out, say=say
+    )
     recipe = Recipe(seed=seed) if steps is None else Recipe(steps=steps, seed=seed)
     train_split, held = (Samples.of(read_cubes(data, validation=validation).values) for validation in (False, True))
     say(f"{len(train_split.cubes)} objects to train on, {len(held.cubes)} to validate on")

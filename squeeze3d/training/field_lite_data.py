@@ -14,7 +14,6 @@ chosen by its name.
 
 from __future__ import annotations
 
-import json
 import time
 import zipfile
 import zlib
@@ -27,12 +26,13 @@ from numpy.typing import NDArray
 
 from squeeze3d.assets.field import RadianceField
 from squeeze3d.backbones.field_frame import SIZE, layout_of, to_cube
-from squeeze3d.errors import FormatError, InputError, Sq3Error, UsageError
-from squeeze3d.files import atomic_path, atomic_write, make_folder
+from squeeze3d.errors import FormatError, InputError, Sq3Error
+from squeeze3d.files import atomic_path, make_folder
 from squeeze3d.geometry.sampling import sample_triangles
 from squeeze3d.geometry.surface import Surface
 from squeeze3d.training.lite_data import is_validation, object_names, surface_of
 from squeeze3d.training.log import Say, silent
+from squeeze3d.training.packing import describe
 
 DESCRIPTION = "field-lite-data.json"
 FORMAT_VERSION = 1
@@ -165,14 +165,15 @@ def pack(
     ------
     UsageError : the output folder holds data of other objects. InputError : there are no objects.
     """
-    names = [name for name in object_names(folder, procedural) if name not in leave_out]
+    names = object_names(folder, procedural, leave_out, say=say)
     make_folder(output)
-    described = {"version": FORMAT_VERSION, "shard_size": shard_size, "left_out": sorted(leave_out), "objects": names}
-    path = output / DESCRIPTION
-    if not path.exists():
-        atomic_write(path, (json.dumps(described, indent=1) + "\n").encode(), overwrite=True)
-    elif json.loads(path.read_text(encoding="utf-8")) != described:
-        raise UsageError(f"`{output}` holds data of other objects", hint="give the same options, or another folder")
+    described = {
+        "version": FORMAT_VERSION,
+        "shard_size": shard_size,
+        "left_out": sorted(set(leave_out)),
+        "objects": names,
+    }
+    describe(output / DESCRIPTION, described)
     failures: dict[str, str] = {}
     started = said = time.monotonic()
     for number, start in enumerate(range(0, len(names), shard_size)):

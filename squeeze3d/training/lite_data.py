@@ -15,11 +15,10 @@ Distances are signed, in steps of `UNIT` cells, and clipped to +-`LIMIT`. All ce
 
 from __future__ import annotations
 
-import json
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +30,12 @@ from numpy.typing import NDArray
 from squeeze3d.assets.formats import load
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.codecs.lite.cells import MARGIN, mixed_flags, surface_flags
-from squeeze3d.errors import FormatError, InputError, Sq3Error, UsageError
-from squeeze3d.files import atomic_path, atomic_write, make_folder
+from squeeze3d.errors import FormatError, InputError, Sq3Error
+from squeeze3d.files import atomic_path, make_folder
 from squeeze3d.geometry.solid import GridFrame, Solid
 from squeeze3d.geometry.surface import Surface, flatten
 from squeeze3d.training.log import Say, silent
+from squeeze3d.training.packing import describe, read_description
 from squeeze3d.training.shapes.procedural import procedural_mesh
 
 FORMAT_VERSION = 1
@@ -120,7 +120,7 @@ class LiteData:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if read_description(self.folder) is None:
+        if read_description(self.folder / DESCRIPTION, FORMAT_VERSION) is None:
             raise InputError(
                 f"`{self.folder}` holds no training data: there is no {DESCRIPTION}",
                 hint="`sq3d train autoencoder --codec mesh.lite` makes it from a folder of meshes",
@@ -274,15 +274,24 @@ def surface_of(name: str, folder: Path) -> Surface:
     return surface
 
 
-def object_names(folder: Path, procedural: int) -> list[str]:
-    """All objects, in an order without pattern: any part of it is a fair sample.
+def object_names(folder: Path, procedural: int, leave_out: Collection[str] = (), *, say: Say = silent) -> list[str]:
+    """All objects but those to leave out, in an order without pattern: any part of it is a fair sample.
 
-    Raises InputError for a folder without meshes, if there are no procedural objects either.
+    Says which names to leave out no object has.
+
+    Raises InputError for a folder without meshes, if there are no procedural objects either, and if nothing is left.
     """
     names = [path.stem for path in folder.glob("*.glb")] + [f"{PROCEDURAL}{seed}" for seed in range(procedural)]
     if not names:
         raise InputError(f"no .glb files in `{folder}`", hint="give a folder of meshes, or `--procedural N`")
-    return sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
+    unseen = set(leave_out)
+    unknown = sorted(unseen.difference(names))
+    if unknown:
+        say(f"not in the folder: {', '.join(unknown)}")
+    kept = [name for name in names if name not in unseen]
+    if not kept:
+        raise InputError(f"all objects of `{folder}` are to be left out", hint="give a shorter list, or more objects")
+    return sorted(kept, key=lambda name: (zlib.crc32(name.encode()), name))
 
 
 def _is_procedural(name: str) -> bool:
@@ -294,6 +303,7 @@ def pack(
     output: Path,
     *,
     procedural: int = 0,
+    leave_out: Collection[str] = (),
     workers: int = 1,
     parts: Sequence[Part] | None = None,
     shard_size: int = SHARD,
@@ -301,14 +311,19 @@ def pack(
 ) -> dict[str, str]:
     """Write all shards that are missing; returns what could not be packed and why.
 
+    Parameters
+    ----------
+    leave_out : names of objects that training must not see, such as those that results are measured on.
+
     Raises
     ------
     UsageError : the folder holds data of other objects.
     InputError : there are no objects.
     """
-    names = object_names(folder, procedural)
+    names = object_names(folder, procedural, leave_out, say=say)
     make_folder(output)
-    _describe(output, names, shard_size)
+    described = {"version": FORMAT_VERSION, "objects": names, "shard_size": shard_size, "unit": UNIT, "limit": LIMIT}
+    describe(output / DESCRIPTION, described)
     failures: dict[str, str] = {}
     jobs = [
         (part, start // shard_size, names[start : start + shard_size])
@@ -362,33 +377,6 @@ def _arrays_of(name: str, folder: Path, part: Part) -> Arrays | str:
         return error.message
     make = field_arrays if part[0] == "fields" else structure_arrays
     return make(name, surface, part[1])
-
-
-def _describe(output: Path, names: list[str], shard_size: int) -> None:
-    """Write the description, or check that it is that of these objects."""
-    known = read_description(output)
-    described = {"version": FORMAT_VERSION, "objects": names, "shard_size": shard_size, "unit": UNIT, "limit": LIMIT}
-    if known is None:
-        atomic_write(output / DESCRIPTION, (json.dumps(described, indent=1) + "\n").encode(), overwrite=True)
-    elif known != described:
-        raise UsageError(f"`{output}` holds data of other objects", hint="give the same options, or another folder")
-
-
-def read_description(folder: Path) -> dict[str, Any] | None:
-    """Content of the description, None where there is no such file.
-
-    Raises FormatError if it is damaged or of another version.
-    """
-    path = folder / DESCRIPTION
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"`{path}` cannot be read: {error}", hint="make the data again in a new folder") from None
-    if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
-        raise FormatError(f"`{path}` is not of version {FORMAT_VERSION}", hint="make the data again in a new folder")
-    return data
 
 
 class _Progress:

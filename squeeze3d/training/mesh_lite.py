@@ -10,12 +10,14 @@ meshes, procedural shapes ─► OUT/data ─┬─► structure: which cells ar
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 
 from squeeze3d.files import atomic_write, make_folder
 from squeeze3d.training import lite_field, lite_scalars, lite_structure
-from squeeze3d.training.lite_data import pack, read_description
+from squeeze3d.training.lite_data import DESCRIPTION, FORMAT_VERSION, pack
 from squeeze3d.training.log import Say, silent
+from squeeze3d.training.packing import packed_folder
 
 PROCEDURAL = 400
 """Procedural objects next to given meshes."""
@@ -28,6 +30,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     export: Path | None = None,
+    leave_out: Collection[str] = (),
     say: Say = silent,
 ) -> None:
     """Train all three networks, or go on with their runs.
@@ -37,14 +40,16 @@ def train(
     data : folder of meshes (.glb), which are packed into `output/data` first; or a folder of packed data.
     steps : of each network; None: the usual number of each.
     export : folder for the three files; they are in the folders of the runs in any case.
+    leave_out : names of objects that training must not see, such as those that results are measured on.
 
-    Raises InputError or FormatError for data that cannot be read, UsageError if `output` holds other runs.
+    Raises
+    ------
+    UsageError : `output` holds other runs or objects, or packed data hold objects to leave out.
+    InputError, FormatError : data that cannot be read.
     """
-    if read_description(data) is None:
-        failures = pack(data, output / "data", procedural=PROCEDURAL, say=say)
-        for name, reason in sorted(failures.items()):
-            say(f"left out {name}: {reason}")
-        data = output / "data"
+    data = packed_folder(
+        data, output, DESCRIPTION, FORMAT_VERSION, pack, procedural=PROCEDURAL, leave_out=leave_out, say=say
+    )
     field = lite_field.Recipe(seed=seed)
     if steps is not None:
         field = dataclasses.replace(field, steps=steps)

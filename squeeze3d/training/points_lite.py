@@ -12,7 +12,7 @@ head is thrown away. Neither sees the other's latents: that is what the mapping 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,7 +37,8 @@ from squeeze3d.files import make_folder
 from squeeze3d.training.averaged_run import AveragedRecipe, AveragedRun
 from squeeze3d.training.half import write_half
 from squeeze3d.training.log import Say, silent
-from squeeze3d.training.points_lite_data import Clouds, is_packed, load_clouds, pack
+from squeeze3d.training.packing import packed_folder
+from squeeze3d.training.points_lite_data import DESCRIPTION, FORMAT_VERSION, Clouds, load_clouds, pack
 from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
 
 STEPS = 2000
@@ -246,6 +247,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     export: Path | None = None,
+    leave_out: Collection[str] = (),
     say: Say = silent,
 ) -> None:
     """Train encoder and generator, or go on with the run in `output`.
@@ -256,16 +258,17 @@ def train(
         `squeeze3d.training.points_lite_data.pack` wrote.
     steps : None: 2,000. A larger number than before goes on with a finished run.
     export : folder for the weights; they are in `output` in any case.
+    leave_out : names of objects that training must not see, such as those that results are measured on.
     say : gets a line of progress now and then.
 
     Raises
     ------
-    UsageError : `output` holds another run. InputError : there are no objects. FormatError : a file is damaged.
+    UsageError : `output` holds another run or other objects, or packed data hold objects to leave out.
+    InputError : there are no objects. FormatError : a file is damaged.
     """
-    if not is_packed(data):
-        for name, reason in pack(data, output / "data", procedural=PROCEDURAL, say=say).items():
-            say(f"left out {name}: {reason}")
-        data = output / "data"
+    data = packed_folder(
+        data, output, DESCRIPTION, FORMAT_VERSION, pack, procedural=PROCEDURAL, leave_out=leave_out, say=say
+    )
     chosen, held = load_clouds(data).split()
     say(f"{len(chosen)} objects to train on, {len(held)} to validate on")
     with torch.random.fork_rng(devices=[]):

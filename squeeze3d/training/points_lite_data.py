@@ -12,7 +12,6 @@ repeated. Which objects are for validation, their names decide: `squeeze3d.train
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Collection, Sequence
@@ -22,12 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.errors import FormatError, InputError, Sq3Error, UsageError
-from squeeze3d.files import atomic_path, atomic_write, make_folder
+from squeeze3d.errors import FormatError, InputError, Sq3Error
+from squeeze3d.files import atomic_path, make_folder
 from squeeze3d.geometry.farthest_points import farthest_points
 from squeeze3d.geometry.sampling import sample_triangles
 from squeeze3d.training.lite_data import is_validation, object_names, surface_of
 from squeeze3d.training.log import Say, silent
+from squeeze3d.training.packing import describe, read_description
 
 FORMAT_VERSION = 1
 DESCRIPTION = "points-lite.json"
@@ -103,20 +103,16 @@ def pack(
 
     Parameters
     ----------
-    leave_out : names of objects that shall not be seen, such as those that results are measured on.
+    leave_out : names of objects that training must not see, such as those that results are measured on.
 
     Raises
     ------
     UsageError : the folder holds data of other objects. InputError : there are no objects.
     """
-    names = [name for name in object_names(folder, procedural) if name not in set(leave_out)]
+    names = object_names(folder, procedural, leave_out, say=say)
     make_folder(output)
     described = {"version": FORMAT_VERSION, "objects": names, "shard_size": shard_size, "points": POINTS}
-    known = _read_description(output)
-    if known is None:
-        atomic_write(output / DESCRIPTION, (json.dumps(described, indent=1) + "\n").encode(), overwrite=True)
-    elif known != described:
-        raise UsageError(f"`{output}` holds data of other objects", hint="give the same options, or another folder")
+    describe(output / DESCRIPTION, described)
     failures: dict[str, str] = {}
     starts = range(0, len(names), shard_size)
     for number, start in enumerate(starts):
@@ -146,22 +142,16 @@ def _write_shard(path: Path, names: Sequence[str], folder: Path, failures: dict[
         )
 
 
-def is_packed(folder: Path) -> bool:
-    """Whether a folder holds data that `pack` wrote."""
-    return (folder / DESCRIPTION).is_file()
-
-
 def load_clouds(folder: Path) -> Clouds:
     """All objects of a packed folder.
 
     Raises InputError if there are none, FormatError for a damaged file.
     """
     paths = sorted(folder.glob("clouds-*.npz"))
-    if not is_packed(folder) or not paths:
+    if read_description(folder / DESCRIPTION, FORMAT_VERSION) is None or not paths:
         raise InputError(
             f"`{folder}` holds no data", hint="`sq3d train autoencoder --codec points.lite` packs a folder of meshes"
         )
-    _read_description(folder)
     names: list[str] = []
     places, colours, coloured = [], [], []
     for path in paths:
@@ -181,16 +171,3 @@ def load_clouds(folder: Path) -> Clouds:
         colours.append(parts[1])
         coloured.append(parts[2])
     return Clouds(tuple(names), np.concatenate(places), np.concatenate(colours), np.concatenate(coloured))
-
-
-def _read_description(folder: Path) -> dict[str, object] | None:
-    path = folder / DESCRIPTION
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"`{path}` cannot be read: {error}", hint="make the data again in a new folder") from None
-    if not isinstance(data, dict) or data.get("version") != FORMAT_VERSION:
-        raise FormatError(f"`{path}` is not of version {FORMAT_VERSION}", hint="make the data again in a new folder")
-    return data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from squeeze3d.errors import UsageError
 from squeeze3d.weights.artefacts import Artefact
 
@@ -17,6 +19,18 @@ def register_artefact(new: Artefact) -> Artefact:
         raise ValueError(f"there is an artefact `{new.name}` already")
     _BY_NAME[new.name] = new
     return new
+
+
+def register_embedded(prefix: str, summaries: Mapping[str, str]) -> None:
+    """Add artefacts of ours that ship with the program: `prefix-part`, for each part that has a summary.
+
+    Raises ValueError if a name is taken.
+    """
+    for part, summary in summaries.items():
+        name = f"{prefix}-{part}"
+        register_artefact(
+            Artefact(name=name, summary=summary, file=f"{name}.safetensors", license="Apache-2.0", embedded=True)
+        )
 
 
 def artefacts() -> tuple[Artefact, ...]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cloud_pair import CLOUD
@@ -64,6 +65,32 @@ def test_autoencoder_names_what_it_can_train(sq3d: Run) -> None:
     run = sq3d("train", "autoencoder", "--codec", "any.raw", "meshes", "-o", "run")
     assert run.code == 2
     assert "mesh.lite, points.lite, field.lite" in run.err
+
+
+def test_autoencoder_leaves_out_the_names_in_a_file(sq3d: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from squeeze3d.training import autoencoders
+
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(autoencoders, "train_autoencoder", lambda *given, **named: calls.append(named))
+    # As some editors write it: a mark at the start, two characters at the end of a line.
+    (tmp_path / "names.txt").write_bytes("\ufeffbüste\r\n\n  chair 2 \n".encode())
+    train = ("train", "autoencoder", "--codec", "mesh.lite", "meshes", "-o", "run")
+    assert sq3d(*train, "--leave-out", "names.txt").code == 0
+    assert sq3d(*train).code == 0
+    assert [call["leave_out"] for call in calls] == [("büste", "chair 2"), ()]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nowhere.txt", "no such file: `nowhere.txt`"), (".", "cannot read `.`"), ("latin.txt", "no text in UTF-8")],
+)
+def test_autoencoder_refuses_a_list_that_cannot_be_read(sq3d: Run, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "latin.txt").write_bytes("büste\n".encode("latin-1"))
+    run = sq3d("train", "autoencoder", "--codec", "mesh.lite", "meshes", "-o", "run", "--leave-out", name)
+    assert run.code == 3
+    assert message in run.err
+    assert "hint: `--leave-out` takes" in run.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_train_alone_lists_its_commands(sq3d: Run) -> None:

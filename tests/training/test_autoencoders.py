@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 from toy_pair import toy_mesh
 
@@ -17,8 +21,16 @@ from squeeze3d.codecs.lite.context_net import load_net
 from squeeze3d.codecs.lite.field_net import load_field_network
 from squeeze3d.codecs.lite.structure import check_net
 from squeeze3d.codecs.points_lite import LiteEncoder, LiteGenerator
-from squeeze3d.errors import UsageError
-from squeeze3d.training import field_lite, lite_data, lite_structure, mesh_lite, points_lite
+from squeeze3d.errors import FormatError, InputError, UsageError
+from squeeze3d.training import (
+    field_lite,
+    field_lite_data,
+    lite_data,
+    lite_structure,
+    mesh_lite,
+    points_lite,
+    points_lite_data,
+)
 from squeeze3d.training.autoencoders import TRAINABLE, train_autoencoder
 from squeeze3d.training.lite_data import is_validation
 from squeeze3d.training.log import silent
@@ -85,10 +97,9 @@ def test_every_codec_takes_the_call_that_is_made(codec: str, tmp_path: Path, mon
     signature = inspect.signature(module.train)
     calls: list[inspect.BoundArguments] = []
     monkeypatch.setattr(module, "train", lambda *given, **named: calls.append(signature.bind(*given, **named)))
-    train_autoencoder(codec, tmp_path, tmp_path / "run", steps=3, seed=7, export=None, say=silent)
-    assert [call.arguments for call in calls] == [
-        {"data": tmp_path, "output": tmp_path / "run", "steps": 3, "seed": 7, "export": None, "say": silent}
-    ]
+    named: dict[str, Any] = {"steps": 3, "seed": 7, "export": None, "leave_out": ("chair",), "say": silent}
+    train_autoencoder(codec, tmp_path, tmp_path / "run", **named)
+    assert [call.arguments for call in calls] == [{"data": tmp_path, "output": tmp_path / "run", **named}]
 
 
 @pytest.mark.parametrize("codec", TRAINABLE)
@@ -111,6 +122,94 @@ def test_a_folder_of_meshes_becomes_networks_and_more_steps_go_on(
     assert {path: path.stat().st_mtime_ns for path in (run / "data").iterdir()} == packed
     # Whoever starts a run decides where its lines go.
     assert capsys.readouterr() == ("", "")
+
+
+class Prepared(Exception):
+    """Raised with the folder of packed data, instead of training."""
+
+
+class Preparation:
+    """The command up to where training would read its data."""
+
+    def __init__(self, codec: str, reader: str, data: ModuleType, output: Path, patch: pytest.MonkeyPatch) -> None:
+        def stop(folder: Path, *given: object, **named: object) -> None:
+            raise Prepared(folder)
+
+        patch.setattr(reader, stop)
+        self.codec, self.output = codec, output
+        self.description: str = data.DESCRIPTION
+        self.told: list[str] = []
+
+    def __call__(self, data: Path, *leave_out: str) -> list[str]:
+        """Names of all objects that the networks would see."""
+        with pytest.raises(Prepared) as stopped:
+            self.start(data, *leave_out)
+        folder: Path = stopped.value.args[0]
+        names = {name for path in folder.glob("*.npz") for name in stored(path)}
+        assert set(json.loads((folder / self.description).read_text())["objects"]) == names
+        return sorted(names)
+
+    def start(self, data: Path, *leave_out: str) -> None:
+        train_autoencoder(
+            self.codec, data, self.output, steps=1, seed=0, export=None, leave_out=leave_out, say=self.told.append
+        )
+
+
+def stored(path: Path) -> set[str]:
+    """Names of the objects in a shard."""
+    with np.load(path) as file:
+        return {str(name) for name in file["names"]} if "names" in file else {key.split("|")[0] for key in file}
+
+
+@pytest.fixture(
+    params=[
+        ("mesh.lite", "squeeze3d.training.lite_structure.train_structure", lite_data),
+        ("points.lite", "squeeze3d.training.points_lite.load_clouds", points_lite_data),
+        ("field.lite", "squeeze3d.training.field_lite.read_cubes", field_lite_data),
+    ],
+    ids=["mesh.lite", "points.lite", "field.lite"],
+)
+def prepare(
+    request: pytest.FixtureRequest, tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> Preparation:
+    return Preparation(*request.param, tmp_path / "run", monkeypatch)
+
+
+def test_objects_to_leave_out_are_not_packed_and_another_list_is_refused(prepare: Preparation, meshes: Path) -> None:
+    first, *others = sorted(path.stem for path in meshes.iterdir())
+    assert prepare(meshes, first, first) == others
+    packed = {path: path.stat().st_mtime_ns for path in (prepare.output / "data").iterdir()}
+    assert prepare(meshes, first) == others
+    assert not any("not in the folder" in line for line in prepare.told)
+    for other in ((), others[:1]):
+        with pytest.raises(UsageError, match="other objects"):
+            prepare.start(meshes, *other)
+    assert {path: path.stat().st_mtime_ns for path in (prepare.output / "data").iterdir()} == packed
+
+
+def test_names_that_no_object_has_are_told(prepare: Preparation, meshes: Path) -> None:
+    first, *others = sorted(path.stem for path in meshes.iterdir())
+    assert prepare(meshes, "zebra", first, "chair") == others
+    assert "not in the folder: chair, zebra" in prepare.told
+
+
+def test_leaving_out_all_objects_is_refused(prepare: Preparation, meshes: Path) -> None:
+    with pytest.raises(InputError, match="all objects"):
+        prepare.start(meshes, *(path.stem for path in meshes.iterdir()))
+    assert not prepare.output.exists()
+
+
+def test_packed_data_that_hold_objects_to_leave_out_are_refused(prepare: Preparation, meshes: Path) -> None:
+    first, *others = sorted(path.stem for path in meshes.iterdir())
+    assert prepare(meshes, first) == others
+    packed = prepare.output / "data"
+    assert prepare(packed, first) == others
+    with pytest.raises(UsageError, match=f"holds objects to leave out: {others[0]}") as error:
+        prepare.start(packed, first, others[0])
+    assert "folder of meshes" in error.value.hint
+    (packed / prepare.description).write_text('{"version": 1}')
+    with pytest.raises(FormatError, match="lists no objects"):
+        prepare.start(packed, first)
 
 
 def test_codecs_without_networks_are_refused(tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_refuses_a_folder_of_other_objects(folder, packed):
         pack(folder, packed[0], procedural=2, parts=PARTS, shard_size=4)
 
 
+def test_data_packed_before_objects_could_be_left_out_count_as_the_same(folder, packed, tmp_path):
+    described = {"version": 1, "objects": object_names(folder, 3), "shard_size": 4, "unit": 0.04, "limit": 1.0}
+    assert json.loads((packed[0] / lite_data.DESCRIPTION).read_text()) == described
+    for path in packed[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    pack(folder, tmp_path, procedural=3, leave_out=[], parts=PARTS, shard_size=4)
+    assert (tmp_path / lite_data.DESCRIPTION).read_bytes() == (packed[0] / lite_data.DESCRIPTION).read_bytes()
+
+
 def test_refuses_folders_without_objects_or_data(tmp_path):
     with pytest.raises(InputError, match=r"no \.glb files"):
         object_names(tmp_path, 0)
