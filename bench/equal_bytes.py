@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import squeeze3d
-from squeeze3d import __version__
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.bench.peers import draco_streams
-from squeeze3d.errors import Sq3Error, TargetSizeError
+from squeeze3d.bench.records import FIGURES, Log, Record, common, machine, mean
+from squeeze3d.errors import Sq3Error
 from squeeze3d.geometry.surface import flatten
 from squeeze3d.metrics.image import masked_psnr
 from squeeze3d.metrics.surface import chamfer, measure, visible
@@ -36,12 +34,10 @@ from squeeze3d.render import Images
 
 PEER = "draco"
 SAMPLES = 30_000
-FIGURES = ("object_albedo", "object_shaded", "iou", "chamfer")
-_HEADINGS = {"object_albedo": "albedo", "object_shaded": "shaded", "iou": "IoU", "chamfer": "chamfer %"}
 _CAP = 60.0
 """Decibels that an asset without colours counts as, in means."""
-
-Record = dict[str, Any]
+KEYS = ("asset", "size", "codec", "effort")
+"""What tells results apart."""
 
 
 def figures(reference: Reference, views: Images, decoded: Mesh) -> dict[str, float]:
@@ -62,15 +58,32 @@ def figures(reference: Reference, views: Images, decoded: Mesh) -> dict[str, flo
     }
 
 
-def run_codec(path: Path, codec: str, size: int, effort: int, reference: Reference) -> tuple[Record, Images | None]:
-    """Compress, decompress and measure once."""
-    if codec == PEER:
-        return _run_peer(size, reference)
-    start = time.perf_counter()
+class Named(Reference):
+    """The reference of a file; `rig` as for `Reference`."""
+
+    def __init__(self, path: Path, **rig: int) -> None:
+        super().__init__(squeeze3d.load(path), **rig)
+        self.name = path.stem
+
+
+def run_codec(
+    path: Path, codec: str, size: int, effort: int, reference: Reference, options: Mapping[str, Any] | None = None
+) -> tuple[Record, Images | None]:
+    """Compress, decompress and measure once, with options of the codec.
+
+    Returns what is known of the file and the views of what it decodes to: without bytes, and None, where it fails.
+    """
     try:
-        encoded = squeeze3d.encode(path, codec=codec, target_size=size, effort=effort)
-    except TargetSizeError as error:
+        return _run_peer(size, reference) if codec == PEER else _run(path, codec, size, effort, reference, options)
+    except Sq3Error as error:
         return {"bytes": None, "reason": error.message}, None
+
+
+def _run(
+    path: Path, codec: str, size: int, effort: int, reference: Reference, options: Mapping[str, Any] | None
+) -> tuple[Record, Images]:
+    start = time.perf_counter()
+    encoded = squeeze3d.encode(path, codec=codec, target_size=size, effort=effort, options=options)
     middle = time.perf_counter()
     decoded = squeeze3d.decompress(encoded.data)
     end = time.perf_counter()
@@ -96,28 +109,22 @@ def table(records: Sequence[Record], codecs: Sequence[str], size: int) -> str:
     """Markdown table of one size; means are over assets that all codecs could do."""
     rows = {(r["asset"], r["codec"]): r for r in records if r["size"] == size}
     assets = sorted({asset for asset, _ in rows})
-    heading = [f"{codec}: bytes, " + ", ".join(_HEADINGS[name] for name in FIGURES) for codec in codecs]
+    heading = [f"{codec}: bytes, " + ", ".join(figure.heading for figure in FIGURES) for codec in codecs]
     lines = [f"| asset | {' | '.join(heading)} |", "|---" * (1 + len(codecs)) + "|"]
     for asset in assets:
         cells = [_cell(rows.get((asset, codec))) for codec in codecs]
         lines.append(f"| {asset} | {' | '.join(cells)} |")
-    common = [a for a in assets if all(rows.get((a, c), {}).get("bytes") for c in codecs)]
-    means = []
-    for codec in codecs:
-        chosen = [rows[asset, codec] for asset in common]
-        mean = {name: float(np.mean([r[name] for r in chosen])) for name in (*FIGURES, "bytes")} if chosen else None
-        means.append(_cell(mean))
-    lines.append(f"| **mean of {len(common)}** | {' | '.join(means)} |")
+    shared = common(rows, codecs)
+    keys = ("bytes", *(figure.key for figure in FIGURES))
+    means = [_cell(mean([rows[asset, codec] for asset in shared], keys)) for codec in codecs]
+    lines.append(f"| **mean of {len(shared)}** | {' | '.join(means)} |")
     return "\n".join(lines)
 
 
 def _cell(record: Record | None) -> str:
     if not record or not record.get("bytes"):
         return "–"
-    return (
-        f"{record['bytes']:.0f}: {record['object_albedo']:.1f} / {record['object_shaded']:.1f} / "
-        f"{record['iou']:.3f} / {record['chamfer']:.2f}"
-    )
+    return f"{record['bytes']:.0f}: " + " / ".join(figure.text(record[figure.key]) for figure in FIGURES)
 
 
 def wins(
@@ -145,10 +152,9 @@ def sheet(pictures: Sequence[Sequence[Images | None]], view: int = 1) -> Any:
     return Image.fromarray(np.rint(255 * np.clip(np.concatenate(rows), 0, 1)).astype(np.uint8))
 
 
-def _known(path: Path) -> list[Record]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def glb_files(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """GLB files of a folder in order of name, or those of them whose names without suffix are given."""
+    return sorted(path for path in folder.glob("*.glb") if not only or path.stem in only)
 
 
 def _runs(paths: Sequence[Path], sizes: Sequence[int], codecs: Sequence[str]) -> Iterator[tuple[Path, int, str]]:
@@ -170,35 +176,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", help="names of assets, without suffix")
     parser.add_argument("--sheets", action="store_true", help="draw pictures; repeats what was measured before")
     options = parser.parse_args(arguments)
-    paths = sorted(p for p in options.folder.glob("*.glb") if not options.only or p.stem in options.only)
+    paths = glb_files(options.folder, options.only)
     if not paths:
         parser.error(f"no assets in {options.folder}")
     options.output.mkdir(parents=True, exist_ok=True)
-    log = options.output / "results.jsonl"
-    records = _known(log)
-    done = {(r["asset"], r["size"], r["codec"], r["effort"]) for r in records}
+    log = Log(options.output / "results.jsonl", KEYS)
     pictures: dict[int, dict[str, list[Images | None]]] = {size: {} for size in options.sizes}
-    reference: _Named | None = None
+    reference: Named | None = None
     for path, size, codec in _runs(paths, options.sizes, options.codecs):
-        if (path.stem, size, codec, options.effort) in done and not options.sheets:
+        about = {"asset": path.stem, "size": size, "codec": codec, "effort": options.effort}
+        if about in log and not options.sheets:
             continue
         if reference is None or reference.name != path.stem:
-            reference = _Named(path)
-        try:
-            record, views = run_codec(path, codec, size, options.effort, reference)
-        except Sq3Error as error:
-            record, views = {"bytes": None, "reason": error.message}, None
-        record = {"asset": path.stem, "size": size, "codec": codec, "effort": options.effort, **record}
+            reference = Named(path)
+        record, views = run_codec(path, codec, size, options.effort, reference)
+        record = {**about, **record}
         pictures[size].setdefault(path.stem, [reference.images]).append(views)
         print(json.dumps(record), file=sys.stderr, flush=True)
-        if (path.stem, size, codec, options.effort) not in done:
-            records.append(record)
-            with log.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-    chosen = [r for r in records if r["effort"] == options.effort]
-    parts = [
-        f"squeeze3d {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    ]
+        log.add(record)
+    chosen = [r for r in log.records if r["effort"] == options.effort]
+    parts = [machine()]
     for size in options.sizes:
         parts += [f"\n## {size} bytes, effort {options.effort}\n", table(chosen, options.codecs, size), ""]
         for other in options.codecs[1:]:
@@ -210,14 +207,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (options.output / "table.md").write_text(text)
     print(text)
     return 0
-
-
-class _Named(Reference):
-    """The reference of a file."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(squeeze3d.load(path))
-        self.name = path.stem
 
 
 if __name__ == "__main__":

@@ -75,5 +75,7 @@ SPEC = CodecSpec(
     options=LiteOptions,
     encode=encode,
     decode=decode,
-    from_effort=6,
+    usual=1000,
+    largest=6000,
+    worth=500,
 )

@@ -82,4 +82,5 @@ SPEC = CodecSpec(
     options=SurfaceOptions,
     encode=encode,
     decode=decode,
+    simple=1500,
 )

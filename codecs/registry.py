@@ -81,5 +81,5 @@ def codec_by_wire(wire: int) -> CodecSpec:
     return _BY_WIRE[wire]
 
 
-for _spec in (ANY_RAW, MESH_SURFACE, MESH_LITE):
+for _spec in (ANY_RAW, MESH_LITE, MESH_SURFACE):
     register(_spec)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.digest import digest
+from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
@@ -40,7 +41,10 @@ Progress = Callable[[str, float], None]
 
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
-FIRST_SIZE = 3000
+PERFECT = 59.0
+"""Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
+FIRST_SHARE = 0.8
+"""Part of the largest size of interest at which a search begins where that is less than usual."""
 OUTLIER_MARGIN = 1.0
 """Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
@@ -135,9 +139,10 @@ class _Selection:
 
     def run(self) -> Choice:
         request = self.request
-        specs = self._eligible()
         best: _Result | None = None
-        for spec in sorted(specs, key=lambda s: s.fidelity is Fidelity.LOSSLESS):
+        for spec in sorted(self._eligible(), key=self._turn):
+            if best is not None and self._leaves_nothing(best, spec):
+                continue
             if spec.fidelity is Fidelity.LOSSLESS:
                 limit = request.target_size
                 if best is not None and best.margin >= 0 and (request.goal is not None or limit is None):
@@ -146,7 +151,8 @@ class _Selection:
             elif request.goal is None:
                 result = self._try(spec, request.target_size, exact=True)
             else:
-                result = self._smallest(spec, request.goal)
+                beaten = best.size if best is not None and best.margin >= 0 else None
+                result = self._smallest(spec, request.goal, beaten)
             if result is None:
                 continue
             self.tried.append(_described(result))
@@ -168,6 +174,20 @@ class _Selection:
             best.measurement,
             request.goal is None or best.margin >= 0,
         )
+
+    def _turn(self, spec: CodecSpec) -> tuple[bool, bool]:
+        """Order of codecs: those that say a simple mesh in next to nothing first, lossless ones last."""
+        asset = self.loaded.asset
+        is_simple = isinstance(asset, Mesh) and asset.face_count <= spec.simple
+        return spec.fidelity is Fidelity.LOSSLESS, not is_simple
+
+    def _leaves_nothing(self, best: _Result, spec: CodecSpec) -> bool:
+        """Whether a codec has nothing to win over a result: not enough bytes, or no error to take away."""
+        if spec.fidelity is Fidelity.LOSSLESS:
+            return False
+        if self.request.goal is not None:
+            return best.margin >= 0 and best.size <= spec.worth
+        return spec.worth > 0 and best.measurement is not None and best.measurement.overall >= PERFECT
 
     def _eligible(self) -> tuple[CodecSpec, ...]:
         name = self.request.codec
@@ -272,14 +292,21 @@ class _Selection:
             return self.request.goal.margin(measured)
         return measured.overall
 
-    def _smallest(self, spec: CodecSpec, goal: Goal) -> _Result | None:
-        """Smallest file that reaches the goal; the best one there is if none does."""
+    def _smallest(self, spec: CodecSpec, goal: Goal, beaten: int | None) -> _Result | None:
+        """Smallest file that reaches the goal; the best one there is if none does.
+
+        `beaten` is the size of a file by another codec that reaches it: larger ones are of no interest.
+        """
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
+        if spec.largest is not None:
+            ceiling = min(ceiling, spec.largest)
+        if beaten is not None:
+            ceiling = min(ceiling, beaten - 1)
         search = SizeSearch(
-            FIRST_SIZE,
+            min(spec.usual, FIRST_SHARE * ceiling),
             ceiling=ceiling,
             limit=cap,
             tolerance=self.request.tolerance,

@@ -144,6 +144,14 @@ class CodecSpec:
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
     from_effort: int = 1
     """Effort from which the program tries it by itself; below, it has to be named."""
+    simple: int = 0
+    """Meshes of at most so many faces are tried with this codec first."""
+    usual: int = 3000
+    """Bytes at which a search for a quality begins."""
+    largest: int | None = None
+    """Bytes beyond which its files hardly get better: a search for a quality ends there."""
+    worth: int = 0
+    """Another codec's file of at most so many bytes is left at that: this one is not tried."""
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None

@@ -83,6 +83,8 @@ class LiteBuilder:
         self._fields: dict[Plan, NDArray[np.float32]] = {}
         self._shapes: dict[Plan, Shape] = {}
         self._levels: dict[Plan, int] = {}
+        self.usual_share: float | None = None
+        """Share of the bytes that geometry took where a goal was first looked at."""
 
     @cached_property
     def look(self) -> Header:

@@ -46,6 +46,8 @@ LEAST = 0.2
 PLAIN_SHARE, PLAIN_LEAST = 0.985, 0.5
 """The same for assets of one colour, which costs next to nothing; the latter also where there is no time."""
 FIRST_GRID = RESOLUTIONS.index(32)
+HURRIED = {1: RESOLUTIONS.index(64), 2: RESOLUTIONS.index(80)}
+"""Finest grids at low effort: finer ones take seconds, for what few assets need."""
 GROWTH = 1.7
 """Bytes of a structure grow about with this power of the grid's resolution."""
 TAUS = (1.0, 0.55, 1.5, 0.75)
@@ -107,10 +109,14 @@ class Search:
             return None
         found.sort(key=lambda f: -f.score)
         best = found[0]
-        if not job.exact and job.judge is not None:
-            # A quality is more than decibels: what it asks for is only seen by whoever asks.
+        if not job.exact and job.judge is not None and self.builder.usual_share is None:
+            # A quality is more than decibels: what it asks for is only seen by whoever asks. Once is enough.
             judge = job.judge
             best = max(found[:2], key=lambda f: judge(to_mesh(f.model, Limits())))
+            used = self.builder.geometry(best.plan).bits / 8 / room
+            self.builder.usual_share = (
+                PLAIN_SHARE if self.builder.is_plain else min(SHARES, key=lambda s: abs(s - used))
+            )
         if self.effort >= 3:
             thorough = self._coloured(best.plan, room, quick=False)
             best = self._smoothed(max(filter(None, (best, thorough)), key=lambda f: f.score))
@@ -118,7 +124,8 @@ class Search:
 
     def _finalists(self, room: float) -> list[Plan]:
         """The best plan for each of some shares of the room, the largest share first."""
-        shares = (PLAIN_SHARE,) if self.builder.is_plain else SHARES[: 2 if self.effort < 3 else None]
+        known = None if self.job.exact else self.builder.usual_share
+        shares = (known,) if known is not None else self._shares
         looked = self._looked(shares[0] * room, list(self._first(shares[0] * room)))
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         for tau in self._taus[1:]:
@@ -127,10 +134,18 @@ class Search:
                 shares[0] * room, [plan for plan in others if self.builder.is_possible(plan.grid, plan.tau)]
             )
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
-        if len(shares) == 1:
+        if self.builder.is_plain and known is None:
             # Nothing but the shape decides: the full field has the last word.
             best = sorted(looked, key=lambda plan: -self.builder.shape(plan).score)[: 1 + self.effort // 2]
         return list(dict.fromkeys(best))
+
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        if self.builder.is_plain:
+            return (PLAIN_SHARE,)
+        if self.effort == 1:
+            return SHARES[1:2]
+        return SHARES[: 2 if self.effort < 3 else None]
 
     @property
     def _taus(self) -> tuple[float, ...]:
@@ -170,7 +185,7 @@ class Search:
         least = (PLAIN_LEAST if self.builder.is_plain or self.effort < 3 else LEAST) * most
         # Where everything is small, the finest there is.
         fair = [plan for plan in plans if self.builder.geometry(plan).bits / 8 >= least] or plans[:3]
-        return fair[: 3 + 2 * self.effort]
+        return fair[: 3 + 2 * self.effort if self.effort > 1 else 3]
 
     def _grids(self, tau: float, most: float) -> list[int]:
         """Grids whose structure fits and takes a fair share, finest first."""
@@ -191,7 +206,7 @@ class Search:
 
     def _finest(self, tau: float, most: float) -> int:
         """The finest grid whose structure fits, -1 if none does. Few are tried: sizes follow a power of the sides."""
-        fits, fails = -1, len(RESOLUTIONS)
+        fits, fails = -1, HURRIED.get(self.effort, len(RESOLUTIONS) - 1) + 1
         sizes: dict[int, float] = {}
         guess = FIRST_GRID
         while fails - fits > 1:
@@ -207,7 +222,7 @@ class Search:
         """The finest grid that should fit, from the sizes of others."""
         known = sorted(grid for grid in sizes if sizes[grid] > 0)
         if not known:
-            return len(RESOLUTIONS) - 1
+            return len(RESOLUTIONS)
         near = min(known, key=lambda grid: abs(math.log(sizes[grid] / most)))
         power = GROWTH
         if len(known) > 1:
@@ -227,7 +242,8 @@ class Search:
         """A plan with the colours that fit beside it."""
         builder = self.builder
         made = builder.geometry(plan)
-        header = dataclasses.replace(builder.header(plan), level=builder.best_level(plan))
+        level = builder.best_level(plan) if self.effort > 1 else builder.shape(plan).level
+        header = dataclasses.replace(builder.header(plan), level=level)
         flags, rgb, weights = builder.cell_colours(plan, header)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]

@@ -8,23 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze3d.assets import Mesh, Primitive, save
 from squeeze3d.bench import roundtrip
 from squeeze3d.quality.figures import Measurement
 
 PERFECT = Measurement(math.inf, 1.0, math.inf, math.inf, 1.0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 2) for z in (0, 3)], dtype=np.float32)
-    sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    triangles = np.array([t for a, b, c, d in sides for t in ((a, b, c), (a, c, d))], dtype=np.int32)
-    colours = np.ones((8, 4), dtype=np.float32)
-    colours[:, 0] = np.linspace(0, 1, 8)
-    save(Mesh((Primitive(corners, triangles, colours=colours),)), tmp_path / "box.glb")
-    (tmp_path / "notes.txt").write_text("not an asset")
-    return tmp_path
 
 
 def test_row_counts_bytes_on_disk_and_finds_no_problem(folder: Path, tmp_path_factory: pytest.TempPathFactory):

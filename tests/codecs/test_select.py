@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from sample_assets import splats, textured_cube
 
 import squeeze3d
 from squeeze3d.assets import Mesh, Primitive
+from squeeze3d.codecs import registry
+from squeeze3d.codecs.registry import codec_by_id
 from squeeze3d.codecs.select import METADATA_BYTES
 from squeeze3d.errors import UsageError, VerifyError
 from squeeze3d.quality.goal import LEVELS
 from squeeze3d.quality.measure import Reference
 
 
-def painted_ball(rings: int = 26) -> Mesh:
+def painted_ball(rings: int = 14) -> Mesh:
     """A bumpy ball with smooth stripes: too much for lossless, easy for a surface codec."""
     theta, phi = np.meshgrid(
         np.linspace(0.02, np.pi - 0.02, rings), np.linspace(0, 2 * np.pi, 2 * rings), indexing="ij"
@@ -79,8 +82,8 @@ def test_a_higher_goal_takes_more_bytes(ball: Mesh, default: squeeze3d.Encoded):
 
 
 def test_a_larger_target_is_not_worse(ball: Mesh):
-    results = [squeeze3d.encode(ball, target_size=size) for size in (700, 1400, 2800)]
-    assert [len(r.data) <= size for r, size in zip(results, (700, 1400, 2800), strict=True)] == [True] * 3
+    results = [squeeze3d.encode(ball, target_size=size) for size in (400, 800)]
+    assert [len(r.data) <= size for r, size in zip(results, (400, 800), strict=True)] == [True] * 2
     quality = [r.measurement.psnr for r in results]
     assert all(later >= earlier - 0.1 for earlier, later in itertools.pairwise(quality))
 
@@ -137,7 +140,23 @@ def test_effort_has_bounds(ball: Mesh, effort: int):
         squeeze3d.encode(ball, effort=effort)
 
 
-def test_low_effort_still_reaches_the_goal(ball: Mesh):
-    quick = squeeze3d.encode(ball, effort=1)
+def test_low_effort_still_reaches_the_goal_and_the_smaller_file_wins():
+    quick = squeeze3d.encode(painted_ball(rings=30), effort=1)
     assert quick.reached
     assert LEVELS["paper"].reached(quick.measurement)
+    sizes = {entry["codec"]: entry["bytes"] for entry in quick.tried if "bytes" in entry}
+    assert list(sizes) == ["mesh.lite", "mesh.surface"], "meshes of many faces begin with the grid"
+    assert sizes[quick.codec.id] == min(sizes.values())
+
+
+def test_a_small_file_is_left_at_that(default: squeeze3d.Encoded):
+    assert len(default.data) <= codec_by_id("mesh.lite").worth
+    assert "mesh.lite" not in [entry["codec"] for entry in default.tried]
+
+
+def test_a_codec_that_never_gets_better_is_not_asked_for_more(monkeypatch: pytest.MonkeyPatch):
+    spec = replace(codec_by_id("mesh.surface"), largest=300)
+    monkeypatch.setitem(registry._BY_ID, spec.id, spec)
+    small = squeeze3d.encode(painted_ball(), codec=spec.id, quality="good", effort=1)
+    assert not small.reached
+    assert len(small.data) < 400
