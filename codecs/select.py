@@ -44,7 +44,7 @@ DEFAULT_EFFORT = 5
 PERFECT = 59.0
 """Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
 FIRST_SHARE = 0.8
-"""Part of the largest size of interest at which a search begins where that is less than usual."""
+"""Part of the size to beat at which a search begins where that is less than usual."""
 OUTLIER_MARGIN = 1.0
 """Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
@@ -303,10 +303,12 @@ class _Selection:
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
         if spec.largest is not None:
             ceiling = min(ceiling, spec.largest)
+        first: float = spec.usual
         if beaten is not None:
             ceiling = min(ceiling, beaten - 1)
+            first = min(first, FIRST_SHARE * ceiling)
         search = SizeSearch(
-            min(spec.usual, FIRST_SHARE * ceiling),
+            first,
             ceiling=ceiling,
             limit=cap,
             tolerance=self.request.tolerance,

@@ -36,6 +36,8 @@ PLAIN = 3 / 255
 """Colours that differ by less are one."""
 COARSE = 2
 """Sub-cells along an axis at which plans are compared."""
+CRUMB = 0.5
+"""What is left of a surface if less than this part of its longest side is: white on white, nothing looks as good."""
 REACH = 0.03
 """How far in front of a place, in sides of the box, its visible colour is looked for."""
 
@@ -220,6 +222,8 @@ class LiteBuilder:
         if len(triangles) == 0:
             return -np.inf
         world = header.frame(self.pose).to_world(positions)
+        if np.ptp(world, axis=0).max() < CRUMB * np.ptp(self.surface.bounds, axis=0).max():
+            return -np.inf
         return self.preview.score(world, triangles, vertex_normals(world, triangles), self.swatches.at(world))
 
     # Colours

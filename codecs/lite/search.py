@@ -185,7 +185,10 @@ class Search:
         least = (PLAIN_LEAST if self.builder.is_plain or self.effort < 3 else LEAST) * most
         # Where everything is small, the finest there is.
         fair = [plan for plan in plans if self.builder.geometry(plan).bits / 8 >= least] or plans[:3]
-        return fair[: 3 + 2 * self.effort if self.effort > 1 else 3]
+        if self.effort > 1:
+            return fair[: 3 + 2 * self.effort]
+        # Where a thin wall is lost with scalars, it may be there without.
+        return list(dict.fromkeys(fair[:3] + plans[:1]))
 
     def _grids(self, tau: float, most: float) -> list[int]:
         """Grids whose structure fits and takes a fair share, finest first."""
