@@ -196,7 +196,11 @@ class _Selection:
                 names = ", ".join(spec.id for spec in codecs(self.kind))
                 raise UsageError("codec options need a codec", hint=f"add `--codec`, one of {names}")
             effort = self.request.effort
-            return tuple(spec for spec in codecs(self.kind) if effort >= spec.from_effort and self._is_present(spec))
+            return tuple(
+                spec
+                for spec in codecs(self.kind)
+                if effort >= spec.from_effort and not self._has_outgrown(spec) and self._is_present(spec)
+            )
         spec = codec_by_id(name)
         if self.kind not in spec.kinds:
             takes = ", ".join(sorted(spec.kinds))
@@ -205,6 +209,11 @@ class _Selection:
                 f"codec {name} takes {takes}, not {self.kind}", hint=f"codecs for {self.kind}: {fitting}"
             )
         return (spec,)
+
+    def _has_outgrown(self, spec: CodecSpec) -> bool:
+        """Whether a target size is far beyond what a codec makes use of."""
+        size = self.request.target_size
+        return self.request.goal is None and size is not None and spec.largest is not None and size > 2 * spec.largest
 
     def _distrusts(self, result: _Result) -> bool:
         """Whether an asset is too unlike a codec's training for what was measured to speak for it.

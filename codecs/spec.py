@@ -149,7 +149,8 @@ class CodecSpec:
     usual: int = 3000
     """Bytes at which a search for a quality begins."""
     largest: int | None = None
-    """Bytes beyond which its files hardly get better: a search for a quality ends there."""
+    """Bytes beyond which its files hardly get better: a search for a quality ends there, and it is not tried for target
+    sizes of more than twice as much."""
     worth: int = 0
     """Another codec's file of at most so many bytes is left at that: this one is not tried."""
     license: str = "Apache-2.0"

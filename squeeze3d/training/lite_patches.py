@@ -110,7 +110,7 @@ def sample_cells(
     cells = np.argwhere(mixed) - MARGIN
     wanted = np.flatnonzero(np.pad(occupied, MARGIN)[mixed] | (fine.min(axis=1) < NEAR_EMPTY / UNIT))
     rows = np.sort(rng.permutation(wanted)[:count])
-    return _gather(occupied, centres, cells[rows], fine[rows])
+    return gather(occupied, centres, cells[rows], fine[rows])
 
 
 def sample_surface_cells(
@@ -119,10 +119,10 @@ def sample_surface_cells(
     """At most `count` surface cells of one structure, without their sub-cells; the middle distance is their own."""
     cells = surface_cells(occupied)
     rows = np.sort(rng.permutation(len(cells))[:count])
-    return _gather(occupied, centres, cells[rows], np.empty((len(rows), 0), dtype=np.int8))
+    return gather(occupied, centres, cells[rows], np.empty((len(rows), 0), dtype=np.int8))
 
 
-def _gather(
+def gather(
     occupied: NDArray[np.bool_], centres: NDArray[np.int8], cells: NDArray[np.int64], fine: NDArray[np.int8]
 ) -> Pool:
     around = Neighbourhoods(occupied)

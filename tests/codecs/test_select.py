@@ -154,9 +154,14 @@ def test_a_small_file_is_left_at_that(default: squeeze3d.Encoded):
     assert "mesh.lite" not in [entry["codec"] for entry in default.tried]
 
 
-def test_a_codec_that_never_gets_better_is_not_asked_for_more(monkeypatch: pytest.MonkeyPatch):
+def test_a_codec_that_never_gets_better_is_not_asked_for_more(ball: Mesh, monkeypatch: pytest.MonkeyPatch):
     spec = replace(codec_by_id("mesh.surface"), largest=300)
     monkeypatch.setitem(registry._BY_ID, spec.id, spec)
-    small = squeeze3d.encode(painted_ball(), codec=spec.id, quality="good", effort=1)
+    small = squeeze3d.encode(ball, codec=spec.id, quality="good", effort=1)
     assert not small.reached
     assert len(small.data) < 400
+
+
+def test_target_sizes_beyond_what_a_codec_uses_are_left_to_others(ball: Mesh):
+    large = squeeze3d.encode(ball, target_size=13_000, effort=1)
+    assert "mesh.lite" not in [entry["codec"] for entry in large.tried]
