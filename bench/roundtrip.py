@@ -37,6 +37,8 @@ from squeeze3d.quality.figures import Measurement
 from squeeze3d.quality.goal import DEFAULT, parse_goal
 from squeeze3d.quality.measure import Reference
 
+TOLD = ("faces", "colour", "grid", "rate")
+"""What the table tells of a file, besides its codec."""
 BOX_TOLERANCE = 0.02
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 
@@ -82,7 +84,7 @@ def run(path: Path, folder: Path, target: str | None = None, quality: str | None
         problems.append(f"box moved by {box_error:.1%}")
     if before.coloured and not after.coloured:
         problems.append("colours are gone")
-    detail = f"{result['codec']}, {notes.get('faces', '?')} faces, {notes.get('colour', '')}"
+    detail = ", ".join([result["codec"], *(f"{key} {notes[key]}" for key in TOLD if key in notes)])
     return Row(
         path.name,
         path.stat().st_size,

@@ -155,7 +155,7 @@ def test_a_small_file_is_left_at_that(default: squeeze3d.Encoded):
 
 
 def test_a_codec_that_never_gets_better_is_not_asked_for_more(ball: Mesh, monkeypatch: pytest.MonkeyPatch):
-    spec = replace(codec_by_id("mesh.surface"), largest=300)
+    spec = replace(codec_by_id("mesh.surface"), usual=200, largest=300)
     monkeypatch.setitem(registry._BY_ID, spec.id, spec)
     small = squeeze3d.encode(ball, codec=spec.id, quality="good", effort=1)
     assert not small.reached

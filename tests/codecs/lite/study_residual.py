@@ -6,7 +6,7 @@ DATA is a folder of packed meshes (`squeeze3d.training.lite_data`). OUT receives
 file for each run, so that a study goes on where it was stopped.
 
 ```text
-scalars ────────────────────────────────────────────────────────────────────┬─► field network ─► 64 distances
+scalars ──────────────────────────────────────────────────────────────────────┬─► field network ─► 64 distances
 distances of a surface cell, ─► encoder ─► K numbers ─► round ─► of 27 cells ─┘
 error of the shipped network                                └─► bits: logistic, mean and width from structure,
                                                                       scalars and earlier codes
