@@ -11,6 +11,8 @@ goal ─► codec encodes at a size ─► decode the bytes ─► render and me
 - A *target size* asks for the best file within it.
 - Both together: the smallest file that reaches the quality if one fits, else the best that fits.
 - A codec named without a goal uses its own options.
+- The codec that suits the number of faces goes first. The next one only gets sizes below what the first one reached, and
+  no turn where there is nothing left to save.
 
 Lossless wins wherever its file is not larger: nobody wants to lose something for nothing.
 """
