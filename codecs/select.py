@@ -11,8 +11,8 @@ goal ─► codec encodes at a size ─► decode the bytes ─► render and me
 - A *target size* asks for the best file within it.
 - Both together: the smallest file that reaches the quality if one fits, else the best that fits.
 - A codec named without a goal uses its own options.
-- The codec that suits the number of faces goes first. The next one only gets sizes below what the first one reached, and
-  no turn where there is nothing left to save.
+- The codec that suits the number of faces goes first. The next one only gets sizes below what the first one reached,
+  and no turn where there is nothing left to save.
 
 Lossless wins wherever its file is not larger: nobody wants to lose something for nothing.
 """
@@ -43,6 +43,8 @@ Progress = Callable[[str, float], None]
 
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
+LEAST_INPUT = 3000
+"""Bytes of an asset below which a quality is reached by keeping its files: there is hardly anything to save."""
 PERFECT = 59.0
 """Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
 FIRST_SHARE = 0.8
@@ -311,6 +313,8 @@ class _Selection:
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
+        if self.request.codec is None and whole < LEAST_INPUT:
+            return None
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
         if spec.largest is not None:
             ceiling = min(ceiling, spec.largest)
