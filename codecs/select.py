@@ -44,7 +44,8 @@ Progress = Callable[[str, float], None]
 EFFORTS = (1, 9)
 DEFAULT_EFFORT = 5
 LEAST_INPUT = 3000
-"""Bytes of an asset below which a quality is reached by keeping its files: there is hardly anything to save."""
+"""Bytes of an asset below which a quality is reached by keeping its files: there is hardly anything to save. A smaller
+target size still calls for a codec."""
 PERFECT = 59.0
 """Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
 FIRST_SHARE = 0.8
@@ -313,7 +314,7 @@ class _Selection:
         cap = self.request.target_size
         # A lossy file larger than the files themselves serves nobody, unless the user wants this codec.
         whole = len(self.loaded.source.data) + sum(map(len, self.loaded.source.used.values()))
-        if self.request.codec is None and whole < LEAST_INPUT:
+        if self.request.codec is None and whole < min(LEAST_INPUT, cap or LEAST_INPUT):
             return None
         ceiling = whole if self.request.codec is None else max(1 << 20, 2 * whole)
         if spec.largest is not None:

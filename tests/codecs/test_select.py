@@ -162,6 +162,14 @@ def test_a_codec_that_never_gets_better_is_not_asked_for_more(ball: Mesh, monkey
     assert len(small.data) < 400
 
 
+def test_small_inputs_are_kept_unless_a_target_size_forbids_it():
+    dot = painted_ball(rings=5)
+    assert squeeze3d.encode(dot, effort=1).codec.id == "any.raw"
+    tight = squeeze3d.encode(dot, quality="draft", target_size=300, effort=1)
+    assert tight.codec.id != "any.raw"
+    assert len(tight.data) <= 300
+
+
 def test_target_sizes_beyond_what_a_codec_uses_are_left_to_others(ball: Mesh):
     large = squeeze3d.encode(ball, target_size=13_000, effort=1)
     assert "mesh.lite" not in [entry["codec"] for entry in large.tried]
