@@ -9,7 +9,6 @@ plots can do without.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +37,8 @@ def open3d() -> Any:
 
     Raises MissingExtraError if it cannot be loaded.
     """
+    import ctypes
+
     try:
         import libusb_package
 
