@@ -119,6 +119,8 @@ NETWORKS = (
     *(f"squeeze3d.mapping.{name}" for name in ("checkpoint", "conv3d", "deep_mlp", "losses", "networks")),
     *(f"squeeze3d.mapping.{name}" for name in ("residual_mlp", "sensitivity", "triplanes")),
     *(f"squeeze3d.backbones.{name}" for name in ("cloud_distance", "field_lite", "points_lite", "published")),
+    *(f"squeeze3d.backbones.instantmesh.{name}" for name in ("decoder", "encoder", "images", "lattice", "mesh")),
+    *(f"squeeze3d.backbones.instantmesh.{name}" for name in ("network", "transformer", "weights")),
     *(f"squeeze3d.backbones.meshanything.{name}" for name in ("encoder", "layers", "network")),
     *(f"squeeze3d.backbones.shape.{name}" for name in ("decoder", "lattice", "network", "surface")),
     "squeeze3d.training",
