@@ -19,8 +19,9 @@ from squeeze3d.backbones.shape.config import GRID
 from squeeze3d.backbones.shape.network import ShapeNetwork, Weights
 from squeeze3d.errors import InputError
 
-CHUNK = 1 << 14
-"""Places that go through the network at once: their layers stay in the caches of a CPU, mostly."""
+_CPU_CHUNK, _CHUNK = 1 << 14, 1 << 17
+"""Places that go through the network at once. On a CPU, a quarter would be a tenth faster on one thread, but threads
+that wait for each other at every layer take twice as long where the machine has other things to do."""
 STRIDE = 4
 """Spacing of the coarse samples, of the quick way."""
 REACH = 1.0
@@ -28,12 +29,18 @@ REACH = 1.0
 distances within it or one of its neighbours."""
 
 
+def chunk_for(device: torch.device) -> int:
+    """Places that go through the network at once on a device."""
+    return _CPU_CHUNK if device.type == "cpu" else _CHUNK
+
+
 @torch.no_grad()
 def signed_distances(
-    network: ShapeNetwork, weights: Weights, places: torch.Tensor, *, chunk: int = CHUNK
+    network: ShapeNetwork, weights: Weights, places: torch.Tensor, *, chunk: int | None = None
 ) -> torch.Tensor:
-    """(N,) signed distances, positive inside, at (N, 3) places of one shape."""
-    parts = [network.fields(part[None], weights).signed_distance[0] for part in places.split(chunk)]
+    """(N,) signed distances, positive inside, at (N, 3) places of one shape; `chunk` of them at once."""
+    size = chunk or chunk_for(places.device)
+    parts = [network.fields(part[None], weights).signed_distance[0] for part in places.split(size)]
     return torch.cat(parts)
 
 
@@ -43,7 +50,7 @@ def lattice_axis(size: int) -> torch.Tensor:
 
 
 def signed_distance_grid(
-    network: ShapeNetwork, weights: Weights, *, size: int = GRID, stride: int = 1, chunk: int = CHUNK
+    network: ShapeNetwork, weights: Weights, *, size: int = GRID, stride: int = 1, chunk: int | None = None
 ) -> NDArray[np.float32]:
     """(size, size, size) signed distances [x, y, z] on [-1, 1]^3, positive inside, of one shape (a batch of 1).
 
@@ -57,13 +64,14 @@ def signed_distance_grid(
     values = np.zeros(size**3, dtype=np.float32)
     axis = lattice_axis(size)
     device = weights[0].device
+    step = chunk or chunk_for(device)
 
     def ask(wanted: NDArray[np.bool_]) -> None:
         flat = np.flatnonzero(wanted.reshape(-1))
-        for start in range(0, len(flat), chunk):
-            part = flat[start : start + chunk]
+        for start in range(0, len(flat), step):
+            part = flat[start : start + step]
             index = torch.from_numpy(np.stack(np.unravel_index(part, (size,) * 3), axis=1))
-            found = signed_distances(network, weights, axis[index].to(device), chunk=chunk)
+            found = signed_distances(network, weights, axis[index].to(device), chunk=step)
             values[part] = found.float().cpu().numpy()
         if not np.isfinite(values[flat]).all():
             raise InputError("the generator made distances that are not finite")

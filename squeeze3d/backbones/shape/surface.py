@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from squeeze3d.assets.colour import linear_colours
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.backbones.shape.config import GRID
-from squeeze3d.backbones.shape.lattice import CHUNK, signed_distance_grid
+from squeeze3d.backbones.shape.lattice import chunk_for, signed_distance_grid
 from squeeze3d.backbones.shape.network import ShapeNetwork, Weights
 from squeeze3d.errors import InputError
 from squeeze3d.geometry.isosurface import isosurface
@@ -64,11 +64,11 @@ def _crossings(samples: NDArray[np.float32], positions: NDArray[np.float32]) -> 
 
 @torch.no_grad()
 def texture_at(
-    network: ShapeNetwork, weights: Weights, points: NDArray[np.float32], *, chunk: int = CHUNK
+    network: ShapeNetwork, weights: Weights, points: NDArray[np.float32], *, chunk: int | None = None
 ) -> NDArray[np.float32]:
     """(N, 3) sRGB colours, 0 to 1, at (N, 3) points of one shape."""
     places = torch.from_numpy(points).to(weights[0].device)
-    parts = [network.fields(part[None], weights).texture[0] for part in places.split(chunk)]
+    parts = [network.fields(part[None], weights).texture[0] for part in places.split(chunk or chunk_for(places.device))]
     found: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
     return found
 
