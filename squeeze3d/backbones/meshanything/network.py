@@ -23,13 +23,18 @@ QUERY_CHUNK = 32_768
 _NORMALS = 3
 
 
+def _normal(*shape: int) -> nn.Parameter:
+    # In place: `torch.randn` takes a second where tensors have no memory.
+    return nn.Parameter(nn.init.normal_(torch.empty(shape), std=0.02))
+
+
 class Perceiver(nn.Module):
     """Learned queries look at points, then at each other."""
 
     def __init__(self, config: MeshAnythingConfig) -> None:
         super().__init__()
         self.frequencies = config.frequencies
-        self.query = nn.Parameter(torch.randn(config.tokens, config.width) * 0.02)
+        self.query = _normal(config.tokens, config.width)
         self.input_proj = nn.Linear(code_size(config.frequencies) + _NORMALS, config.width)
         self.cross_attn = CrossBlock(config.width, config.heads)
         self.self_attn = Blocks(config.width, config.heads, config.encoder_layers)
@@ -78,7 +83,7 @@ class _Aligned(nn.Module):
         self.shape_model = ShapeModel(config, whole=whole)
         self.shape_projection: nn.Parameter | None = None
         if whole:
-            self.shape_projection = nn.Parameter(torch.randn(config.width, config.width) * config.width**-0.5)
+            self.shape_projection = _normal(config.width, config.width)
 
 
 class _PointEncoder(nn.Module):
