@@ -20,9 +20,10 @@ class TriplaneTransformer(nn.Module):
     def __init__(self, config: InstantMeshConfig) -> None:
         super().__init__()
         self.side = config.low_resolution
-        # Filled in place: a product on the meta device imports torch's compiler, which takes seconds.
         self.pos_embed = nn.Parameter(torch.empty(1, 3 * self.side**2, config.width))
-        nn.init.normal_(self.pos_embed, std=config.width**-0.5)
+        # Uniform: normal numbers on the meta device import torch's compiler, which takes seconds.
+        bound = (3 / config.width) ** 0.5
+        nn.init.uniform_(self.pos_embed, -bound, bound)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, eps=_FINAL_EPSILON)
         self.deconv = nn.ConvTranspose2d(config.width, config.channels, 2, 2)
