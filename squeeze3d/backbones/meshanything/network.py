@@ -23,9 +23,9 @@ QUERY_CHUNK = 32_768
 _NORMALS = 3
 
 
-def _normal(*shape: int) -> nn.Parameter:
-    # In place: `torch.randn` takes a second where tensors have no memory.
-    return nn.Parameter(nn.init.normal_(torch.empty(shape), std=0.02))
+def _uniform(*shape: int) -> nn.Parameter:
+    # Normal numbers would take a second where tensors have no memory: torch has to import something for them.
+    return nn.Parameter(nn.init.uniform_(torch.empty(shape), -0.04, 0.04))
 
 
 class Perceiver(nn.Module):
@@ -34,7 +34,7 @@ class Perceiver(nn.Module):
     def __init__(self, config: MeshAnythingConfig) -> None:
         super().__init__()
         self.frequencies = config.frequencies
-        self.query = _normal(config.tokens, config.width)
+        self.query = _uniform(config.tokens, config.width)
         self.input_proj = nn.Linear(code_size(config.frequencies) + _NORMALS, config.width)
         self.cross_attn = CrossBlock(config.width, config.heads)
         self.self_attn = Blocks(config.width, config.heads, config.encoder_layers)
@@ -83,7 +83,7 @@ class _Aligned(nn.Module):
         self.shape_model = ShapeModel(config, whole=whole)
         self.shape_projection: nn.Parameter | None = None
         if whole:
-            self.shape_projection = _normal(config.width, config.width)
+            self.shape_projection = _uniform(config.width, config.width)
 
 
 class _PointEncoder(nn.Module):
