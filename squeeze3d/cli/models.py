@@ -15,10 +15,12 @@ from squeeze3d.cli.batch import run_batch
 from squeeze3d.cli.jobs import Progress
 from squeeze3d.cli.report import Record, Reporter, table
 from squeeze3d.cli.terminal import printable
+from squeeze3d.errors import UsageError
 
 if TYPE_CHECKING:
     from squeeze3d.weights.artefacts import Artefact
     from squeeze3d.weights.cache import Imported, Verified
+    from squeeze3d.weights.download import Pulled
 
 HELP = """\
 Example: sq3d models list
@@ -36,6 +38,15 @@ PATH_HELP = """\
 Example: sq3d models path mapping.shape
 
 Print where the file of some weights lies. Exit code 4 means that it is not on this machine.
+"""
+PULL_HELP = """\
+Example: sq3d models pull mapping.shape
+
+Download weights from where they are published, check them and keep them. NAME may also be a codec: all that it needs.
+What is here already is left as it is. A download that was cut goes on where it stopped.
+
+Needs `pip install "squeeze3d[hub]"`. HF_ENDPOINT names another hub, HF_TOKEN is sent to it, HF_HUB_OFFLINE=1 forbids
+downloads.
 """
 IMPORT_HELP = """\
 Example: sq3d models import mapping.shape mesh_ma_shape.safetensors
@@ -77,7 +88,7 @@ Name = Annotated[
 app = typer.Typer(
     cls=shared.PlainGroup,
     help=HELP,
-    short_help="List, import and verify network weights.",
+    short_help="List, download, import and verify network weights.",
     rich_markup_mode=None,
     invoke_without_command=True,
 )
@@ -106,7 +117,7 @@ def models(
     verbose: shared.Verbose = False,
     as_json: shared.Json = False,
 ) -> shared.Action | None:
-    """List, import and verify network weights."""
+    """List, download, import and verify network weights."""
     context.obj = _Flags(quiet, verbose, as_json)
     if context.invoked_subcommand is not None:
         return None
@@ -132,6 +143,29 @@ def path(
 ) -> shared.Action:
     """Print where weights lie."""
     return partial(_path, name, _reporter(context, quiet=quiet, verbose=verbose, as_json=as_json))
+
+
+def pull(
+    context: typer.Context,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Names of weights, or of codecs.",
+            show_default=False,
+            autocompletion=_complete_name,
+        ),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Download and replace what is there already. The checks stay.")
+    ] = False,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
+    as_json: shared.Json = False,
+) -> shared.Action:
+    """Download weights."""
+    reporter = _reporter(context, quiet=quiet, verbose=verbose, as_json=as_json, names=True)
+    return partial(_pull, list(names), force, reporter)
 
 
 def import_(
@@ -179,6 +213,7 @@ def verify(
 for _name, _verb, _help in (
     ("list", list_, LIST_HELP),
     ("path", path, PATH_HELP),
+    ("pull", pull, PULL_HELP),
     ("import", import_, IMPORT_HELP),
     ("verify", verify, VERIFY_HELP),
 ):
@@ -242,6 +277,73 @@ def _path(name: str, reporter: Reporter) -> int:
 
 
 @dataclass(frozen=True)
+class _PullTask:
+    input: str
+    """Name of the weights: what errors are about."""
+    force: bool
+
+
+def _pull(names: Sequence[str], force: bool, reporter: Reporter) -> int:
+    from squeeze3d.weights.cache import find
+    from squeeze3d.weights.registry import artefact
+
+    def announce(task: _PullTask) -> None:
+        known = artefact(task.input)
+        if known.non_commercial and (force or find(known.name) is None):
+            reporter.remark("warning", f"licence: {known.terms}, see {known.page}", known.name)
+
+    def finish(task: _PullTask, done: Pulled) -> Record:
+        known = artefact(task.input)
+        how = (
+            "here already" if done.revision is None else "downloaded and converted" if done.converted else "downloaded"
+        )
+        reporter.line(f"{task.input}: {how}, {format_bytes(done.size)}, {_amount(done)}; licence {known.license}")
+        if reporter.verbose:
+            reporter.line(f"  sha256 {done.sha256 or 'not recorded'}", "dim")
+            reporter.line(f"  {done.path}", "dim")
+        return {
+            "name": task.input,
+            "license": known.license,
+            "non_commercial": known.non_commercial,
+            "converted": done.converted,
+            "received": done.received,
+            "repository": known.repository,
+            "revision": done.revision,
+            **_facts(done),
+        }
+
+    tasks = [_PullTask(name, force) for name in _wanted(names)]
+    return run_batch(tasks, work=_work_pull, finish=finish, reporter=reporter, prepare=announce)
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    """Names of artefacts: those given, and those of the codecs given. Each once.
+
+    Raises UsageError for a codec without any.
+    """
+    from squeeze3d.codecs.registry import codecs
+
+    known = {each.name for each in _artefacts()}
+    weights = {spec.id: spec.weights for spec in codecs()}
+    chosen: dict[str, None] = {}
+    for name in names:
+        if name not in known and name in weights:
+            if not weights[name]:
+                raise UsageError(f"codec {name} needs no weights", hint="`sq3d models` lists the names")
+            chosen.update(dict.fromkeys(weights[name]))
+        else:
+            chosen[name] = None
+    return list(chosen)
+
+
+def _work_pull(task: _PullTask, progress: Progress) -> Pulled:
+    from squeeze3d.weights.download import pull
+
+    _load_plugins()
+    return pull(task.input, force=task.force, progress=progress)
+
+
+@dataclass(frozen=True)
 class _ImportTask:
     input: str
     name: str
@@ -257,7 +359,8 @@ def _import(task: _ImportTask, reporter: Reporter) -> int:
         how = "converted" if done.converted else "imported"
         reporter.line(f"{how} {task.name}  {format_bytes(done.size)}   {_amount(done)}")
         if reporter.verbose:
-            reporter.line(f"  sha256 {done.sha256}\n  {done.path}", "dim")
+            reporter.line(f"  sha256 {done.sha256}", "dim")
+            reporter.line(f"  {done.path}", "dim")
         if known.non_commercial:
             reporter.remark("warning", f"licence of {task.name}: {known.terms}", task.input)
         return {
@@ -309,7 +412,7 @@ def _work_verify(task: _VerifyTask, progress: Progress) -> Verified:
     return verify(task.input, progress=progress)
 
 
-def _facts(found: Imported | Verified) -> Record:
+def _facts(found: Imported | Verified | Pulled) -> Record:
     return {
         "path": str(found.path),
         "size": found.size,
@@ -319,5 +422,5 @@ def _facts(found: Imported | Verified) -> Record:
     }
 
 
-def _amount(found: Imported | Verified) -> str:
+def _amount(found: Imported | Verified | Pulled) -> str:
     return f"{found.header.parameters} numbers in {found.header.tensors} tensors"

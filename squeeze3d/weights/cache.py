@@ -71,7 +71,7 @@ def locate(name: str) -> Path:
     """
     path = find(name)
     if path is None:
-        raise _missing(artefact(name))
+        raise missing(artefact(name))
     return path
 
 
@@ -114,7 +114,14 @@ def import_file(
     LimitError : it unfolds to far more than its size.
     OutputError : the cache has this artefact already, or cannot be written.
     """
-    wanted = artefact(name)
+    return bring_in(artefact(name), path, force=force, link=link, progress=progress)
+
+
+def bring_in(
+    wanted: Artefact, path: str | Path, *, force: bool = False, link: bool = False, progress: Progress = _silent
+) -> Imported:
+    """As `import_file`, for a caller that knows more about an artefact than the registry, such as its hash."""
+    name = wanted.name
     source, target = Path(path), cached_path(name)
     size = _regular_size(source)
     if target.exists() and os.path.samefile(source, target):
@@ -186,7 +193,8 @@ def verify(name: str, *, progress: Progress = _silent) -> Verified:
     return Verified(path, found, path.stat().st_size, header, compared_with)
 
 
-def _missing(wanted: Artefact) -> MissingWeightsError:
+def missing(wanted: Artefact) -> MissingWeightsError:
+    """The error that tells what an artefact is, its licence, where it is published and how to add it."""
     message = f"weights `{wanted.name}` ({wanted.summary}) are not on this machine; licence: {wanted.terms}; source: "
     local = wanted.file.rpartition("/")[2]
     if wanted.page is None:
@@ -195,7 +203,8 @@ def _missing(wanted: Artefact) -> MissingWeightsError:
         )
     return MissingWeightsError(
         f"{message}{wanted.page}",
-        hint=f"download {wanted.file} from {wanted.page}, then run `sq3d models import {wanted.name} {local}`",
+        hint=f"run `sq3d models pull {wanted.name}`, or download {wanted.file} from {wanted.page} yourself and run "
+        f"`sq3d models import {wanted.name} {local}`",
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback_hub import COMMIT, LoopbackHub, serving
 from safetensors.numpy import save
 
 from squeeze3d.codecs import registry as codec_registry
@@ -18,7 +22,7 @@ from .conftest import Run, files_in, run_process
 
 CONTENT = save({"a": np.arange(6, dtype=np.float32)})
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-COMMANDS = ("list", "path", "import", "verify")
+COMMANDS = ("list", "path", "pull", "import", "verify")
 HEAVY = {"torch", "open3d", "trimesh", "scipy", "PIL", "rich", "pydantic", "multiprocessing", "asyncio"}
 
 
@@ -101,7 +105,8 @@ def test_path_prints_the_path_or_how_to_get_the_file(sq3d: Run, file: Path, weig
     error, hint = run.err.splitlines()
     assert error.startswith("error: weights `sample`")
     assert "NON-COMMERCIAL" in error
-    assert hint.endswith("then run `sq3d models import sample sample.safetensors`")
+    assert "`sq3d models pull sample`" in hint
+    assert hint.endswith("yourself and run `sq3d models import sample sample.safetensors`")
     document = sq3d("models", "path", "sample", "--json").document
     assert document["error"]["type"] == "MissingWeightsError"
     sq3d("models", "import", "sample", file)
@@ -118,6 +123,12 @@ def test_import_tells_size_and_licence(sq3d: Run, file: Path, weights: Path) -> 
     assert "warning: licence of sample: CC-BY-NC-4.0 (NON-COMMERCIAL USE ONLY)" in run.err
     assert (weights / "sample.safetensors").read_bytes() == CONTENT
     assert file.read_bytes() == CONTENT
+
+
+def test_verbose_import_tells_hash_and_place_on_lines_of_their_own(sq3d: Run, file: Path, weights: Path) -> None:
+    lines = sq3d("models", "import", "sample", file, "-v").err.splitlines()
+    assert f"  sha256 {SHA256}" in lines
+    assert f"  {weights / 'sample.safetensors'}" in lines
 
 
 def test_import_in_json(sq3d: Run, file: Path, weights: Path) -> None:
@@ -186,8 +197,132 @@ def test_verify_reports_damage_with_code_3(sq3d: Run, file: Path, weights: Path)
     assert "not a whole safetensors file" in run.err
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """A hub on this machine that has the file of `sample`."""
+    with serving() as hub:
+        hub.add("some/where/sample.safetensors", CONTENT)
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+        yield hub
+
+
+def test_pull_warns_of_the_licence_and_tells_what_came(sq3d: Run, hub: LoopbackHub, weights: Path) -> None:
+    run = sq3d("models", "pull", "sample")
+    assert (run.code, run.out) == (0, b"")
+    assert run.err.splitlines() == [
+        "warning: sample: licence: CC-BY-NC-4.0 (NON-COMMERCIAL USE ONLY), see https://huggingface.co/some/where",
+        f"sample: downloaded, {len(CONTENT)} B, 6 numbers in 1 tensors; licence CC-BY-NC-4.0",
+    ]
+    assert (weights / "sample.safetensors").read_bytes() == CONTENT
+    run = sq3d("models", "pull", "sample", "-v")
+    assert run.code == 0
+    assert run.err.splitlines() == [
+        f"sample: here already, {len(CONTENT)} B, 6 numbers in 1 tensors; licence CC-BY-NC-4.0",
+        f"  sha256 {SHA256}",
+        f"  {weights / 'sample.safetensors'}",
+    ]
+    assert len(hub.downloads) == 1
+    assert "NON-COMMERCIAL" in sq3d("models", "pull", "sample", "--force").err
+    assert len(hub.downloads) == 2
+    assert sq3d("models", "pull", "sample", "-q").err == ""
+
+
+def test_pull_warns_before_anything_is_downloaded(sq3d: Run, hub: LoopbackHub) -> None:
+    hub.failure = (404, "EntryNotFound")
+    run = sq3d("models", "pull", "sample")
+    assert run.code == 4
+    assert [line[:8] for line in run.err.splitlines()] == ["warning:", "error: s", "hint: lo"]
+
+
+def test_pull_of_free_weights_warns_of_nothing(sq3d: Run, hub: LoopbackHub) -> None:
+    registry.register_artefact(Artefact("free", "", "sample.safetensors", "MIT", "some/where"))
+    run = sq3d("models", "pull", "free")
+    assert run.err == f"free: downloaded, {len(CONTENT)} B, 6 numbers in 1 tensors; licence MIT\n"
+
+
+def test_pull_in_json(sq3d: Run, hub: LoopbackHub, weights: Path) -> None:
+    run = sq3d("models", "pull", "sample", "--json", "-q")
+    (result,) = run.document["results"]
+    assert result == {
+        "name": "sample",
+        "license": "CC-BY-NC-4.0",
+        "non_commercial": True,
+        "converted": False,
+        "received": len(CONTENT),
+        "repository": "some/where",
+        "revision": COMMIT,
+        "path": str(weights / "sample.safetensors"),
+        "size": len(CONTENT),
+        "sha256": SHA256,
+        "tensors": 1,
+        "parameters": 6,
+    }
+    (again,) = sq3d("models", "--json", "pull", "sample").document["results"]
+    assert again == {**result, "received": 0, "revision": None}
+
+
+def test_pull_takes_a_codec_for_all_of_its_weights(sq3d: Run, hub: LoopbackHub, weights: Path) -> None:
+    assert sq3d("models", "pull", "any.raw", "sample").code == 0
+    assert files_in(weights)[-1] == "sample.safetensors"
+    assert len(hub.downloads) == 1
+
+
+def test_pull_goes_on_after_a_failure_and_returns_its_code(sq3d: Run, hub: LoopbackHub, weights: Path) -> None:
+    run = sq3d("models", "pull", "mapping.shape", "sample")
+    assert run.code == 4
+    assert "error: mapping.shape: cannot download mesh_ma_shape.safetensors from https://huggingface.co" in run.err
+    assert (weights / "sample.safetensors").is_file()
+
+
+def test_pull_of_a_damaged_file_has_code_3_and_leaves_nothing(sq3d: Run, hub: LoopbackHub, weights: Path) -> None:
+    hub.add("some/where/sample.safetensors", CONTENT[:-1] + b"?")
+    hub.etag = SHA256
+    run = sq3d("models", "pull", "sample")
+    assert run.code == 3
+    assert "SHA-256" in run.err
+    assert files_in(weights) == []
+
+
+def test_pull_on_a_full_disk_has_code_5(sq3d: Run, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = shutil.disk_usage("/")._replace(free=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    run = sq3d("models", "pull", "sample")
+    assert run.code == 5
+    assert "no room" in run.err
+
+
+def test_pull_without_the_extra_has_code_4_and_the_install_line(sq3d: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    run = sq3d("models", "pull", "sample")
+    assert run.code == 4
+    assert 'hint: install it with `pip install "squeeze3d[hub]"`' in run.err
+
+
+def test_pull_as_a_process_of_its_own(hub: LoopbackHub, weights: Path) -> None:
+    # `sample` is known to this process alone: a published name serves.
+    hub.add("rishitdagli/squeeze3d/mesh_ma_shape.safetensors", CONTENT)
+    for environment, code in (({"HF_HUB_OFFLINE": "1"}, 4), ({}, 0)):
+        run = run_process("models", "pull", "mapping.shape", **environment)
+        assert (run.code, run.out) == (code, b"")
+        assert len(run.err.splitlines()) == (2 if code else 1)
+        assert (weights / "mapping.shape.safetensors").exists() == (code == 0)
+
+
 @pytest.mark.parametrize(
-    "arguments", [("path", "none"), ("import", "none", "x"), ("verify", "none"), ("bogus",), ("path",), ("import", "a")]
+    "arguments",
+    [
+        ("path", "none"),
+        ("import", "none", "x"),
+        ("verify", "none"),
+        ("pull", "none"),
+        ("pull", "mesh.surface"),
+        ("pull",),
+        ("bogus",),
+        ("path",),
+        ("import", "a"),
+    ],
 )
 def test_usage_errors(sq3d: Run, arguments: tuple[str, ...]) -> None:
     run = sq3d("models", *arguments)

@@ -86,8 +86,8 @@ def test_missing_weights_name_artefact_licence_source_and_command(known) -> None
     for fact in ("`sample`", "CC-BY-NC-4.0 (NON-COMMERCIAL USE ONLY)", "https://huggingface.co/some/where"):
         assert fact in message
     assert hint == (
-        "download deep/sample_v1.safetensors from https://huggingface.co/some/where, "
-        "then run `sq3d models import sample sample_v1.safetensors`"
+        "run `sq3d models pull sample`, or download deep/sample_v1.safetensors from https://huggingface.co/some/where "
+        "yourself and run `sq3d models import sample sample_v1.safetensors`"
     )
     assert "\n" not in message + hint
     assert caught.value.exit_code == 4
