@@ -122,7 +122,10 @@ NETWORKS = (
     *(f"squeeze3d.backbones.instantmesh.{name}" for name in ("decoder", "encoder", "images", "lattice", "mesh")),
     *(f"squeeze3d.backbones.instantmesh.{name}" for name in ("network", "transformer", "weights")),
     *(f"squeeze3d.backbones.meshanything.{name}" for name in ("encoder", "layers", "network")),
+    *(f"squeeze3d.backbones.openlrm.{name}" for name in ("cameras", "decoder", "loading", "pictures", "planes")),
+    *(f"squeeze3d.backbones.openlrm.{name}" for name in ("surface", "transformer", "vision", "volume")),
     *(f"squeeze3d.backbones.shape.{name}" for name in ("decoder", "lattice", "network", "surface")),
+    "squeeze3d.backbones.triplane_sampling",
     "squeeze3d.training",
 )
 """Modules that are torch code from end to end. Whoever needs them imports them in a function."""
