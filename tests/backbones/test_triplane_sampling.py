@@ -85,3 +85,31 @@ def test_networks_see_the_same_on_a_lattice_as_at_points(planes, count):
         hidden = layer(hidden).relu()
     expected = layers[-1](hidden)[0, :, 2].view(count, count, count)
     torch.testing.assert_close(values, expected.detach(), atol=1e-5, rtol=0)
+
+
+def test_the_same_values_on_any_number_of_threads(planes):
+    torch.manual_seed(5)
+    layers = [nn.Linear(15, 8), nn.Linear(8, 8), nn.Linear(8, 1)]
+    places = torch.linspace(-1, 1, 33)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(lattice_values(planes[0], layers, places))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert not found[0].requires_grad
+
+
+def test_errors_of_threads_arrive_and_leave_the_number_of_threads(planes):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError):
+            lattice_values(planes[0], [nn.Linear(15, 8), nn.Linear(7, 8), nn.Linear(8, 1)], torch.linspace(-1, 1, 9))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
