@@ -49,7 +49,13 @@ FLAG_WEIGHT = 0.02
 """Of the squared errors of the numbers that say how many points there are and whether they have colours, in a distance.
 """
 NEIGHBOURLY, RESTLESS = 0.15, 0.5
-"""Noise of the prior beside the mixture of two examples: along factors and beside them, in standard deviations."""
+"""Noise of the prior beside the mixture of two examples: along factors and beside them, in standard deviations. Colours
+have none."""
+REPAINTED, RECOLOURED, GREYED = 0.5, 0.6, 0.25
+"""Shares of drawn latents with colours of other examples, with colours that are changed as a whole, and of these that
+lose saturation."""
+STRETCH, SHEAR, BEND = 0.15, 0.1, 0.08
+"""Standard deviations of how drawn latents are bent: factors along axes, across them, and of products of places."""
 
 
 def sampled(cloud: PointCloud) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -156,28 +162,45 @@ class LiteGenerator:
         return PointCloud(np.ascontiguousarray(found), rgba)
 
     def draw(self, count: int, seed: int) -> torch.Tensor:
-        """Latents between two examples of one kind (with or without colours), some noise, and any size of patches."""
+        """Latents of any size of patches, with or without colours.
+
+        Places are those between two examples, with some noise, bent as a whole. Colours are those between the same
+        examples or two others, changed as a whole.
+        """
         import torch
 
-        from squeeze3d.backbones.points_lite import CHANNELS, LATENT_SHAPE
+        from squeeze3d.backbones.points_lite import CHANNELS, LATENT_POINTS, LATENT_SHAPE
 
         prior = self._prior
         random = torch.Generator().manual_seed(seed)
-        flags, examples, factors = prior["flags"], prior["examples"], prior["factors"]
         rows = []
         for _ in range(count):
-            first = int(torch.randint(len(flags), (), generator=random))
-            alike = torch.nonzero(flags == flags[first])[:, 0]
-            second = int(alike[int(torch.randint(len(alike), (), generator=random))])
-            share = 0.5 * float(torch.rand((), generator=random)) ** 1.5
-            code = examples[first].lerp(examples[second], share)
-            code = code + NEIGHBOURLY * prior["sizes"] * torch.randn(len(code), generator=random)
+            flag, code = self._mixture(None, random)
+            noise = NEIGHBOURLY * prior["sizes"] * torch.randn(len(code), generator=random)
             rest = RESTLESS * prior["rest"] * torch.randn(len(prior["rest"]), generator=random)
-            row = (prior["mean"] + code @ factors + rest).unflatten(0, LATENT_SHAPE)
-            _set_flag(row[None], float(flags[first]))
+            row = (prior["mean"] + (code + noise) @ prior["factors"] + rest).unflatten(0, LATENT_SHAPE)
+            if float(torch.rand((), generator=random)) < REPAINTED:
+                _, code = self._mixture(flag, random)
+            # Without noise of their own: it would be another one for each latent point, and colours patchwork.
+            paint = (prior["mean"] + code @ prior["factors"]).unflatten(0, LATENT_SHAPE)
+            row[:LATENT_POINTS, 3:6] = paint[:LATENT_POINTS, 3:6]
+            _recolour(row, random)
+            _warp(row, random)
+            _set_flag(row[None], flag)
             size = int(torch.randint(SIZES[0], SIZES[1] + 1, (), generator=random))
             rows.append(torch.cat([row, torch.full((1, CHANNELS), (size - _MIDDLE) * _PER_DOUBLING)]))
         return torch.stack(rows).to(self.device)
+
+    def _mixture(self, flag: float | None, random: torch.Generator) -> tuple[float, torch.Tensor]:
+        """Flag and code between two examples of one kind: that of a flag, or any."""
+        import torch
+
+        flags, examples = self._prior["flags"], self._prior["examples"]
+        if flag is None:
+            flag = float(flags[int(torch.randint(len(flags), (), generator=random))])
+        alike = torch.nonzero(flags == flag)[:, 0]
+        first, second = alike[torch.randint(len(alike), (2,), generator=random)]
+        return flag, examples[first].lerp(examples[second], 0.5 * float(torch.rand((), generator=random)) ** 1.5)
 
     def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:
         """Chamfer distance and colours where points meet, see `squeeze3d.backbones.cloud_distance`."""
@@ -221,6 +244,48 @@ def _set_flag(latent: torch.Tensor, flag: float) -> None:
     from squeeze3d.backbones.points_lite import FLAG_SCALE, LATENT_POINTS
 
     latent[:, LATENT_POINTS, 0] = flag * FLAG_SCALE
+
+
+def _recolour(row: torch.Tensor, random: torch.Generator) -> None:
+    """Change the colours of all latent points (130, 10) alike, in place, or leave them: other channels, less
+    saturation, another contrast and brightness, a slight tint.
+    """
+    import torch
+
+    from squeeze3d.backbones.points_lite import COLOUR_SCALE, LATENT_POINTS
+
+    chance, greyed, grey, contrast, brightness = torch.rand(5, generator=random).tolist()
+    channels, tint = torch.randperm(3, generator=random), torch.rand(3, generator=random) - 0.5
+    if chance >= RECOLOURED:
+        return
+    shown = row[:LATENT_POINTS, 3:6][:, channels] / COLOUR_SCALE
+    if greyed < GREYED:
+        shown = shown.lerp(shown.mean(dim=1, keepdim=True), min(1.0, 2 * grey))
+    # Latents are means over patches, and mixed ones besides: objects have more contrast than they tell.
+    middle = shown.mean(dim=0)
+    shown = middle + (shown - middle) * (0.8 + contrast) + 0.3 * (brightness - 0.5) + 0.1 * tint
+    row[:LATENT_POINTS, 3:6] = COLOUR_SCALE * shown.clamp(-0.5, 0.5)
+
+
+def _warp(row: torch.Tensor, random: torch.Generator) -> None:
+    """Bend the places of a latent (130, 10) by a random polynomial of degree two, in place; the frame stays.
+
+    Examples are few: mappings that only know what lies between them read other shapes badly.
+    """
+    import torch
+
+    from squeeze3d.backbones.points_lite import LATENT_POINTS
+
+    places = row[:LATENT_POINTS, :3]
+    linear = SHEAR * torch.randn(3, 3, generator=random)
+    linear += torch.diag(STRETCH * torch.randn(3, generator=random) - linear.diagonal())
+    bend = BEND * torch.randn(3, 3, 3, generator=random)
+    strength = float(torch.rand((), generator=random))
+    moved = places + strength * (places @ linear + torch.einsum("nj,nk,ijk->ni", places, places, bend))
+    before, after = (each.amax(dim=0) - each.amin(dim=0) for each in (places, moved))
+    middle = (moved.amax(dim=0) + moved.amin(dim=0)) / 2
+    old = (places.amax(dim=0) + places.amin(dim=0)) / 2
+    row[:LATENT_POINTS, :3] = (moved - middle) * (before.max() / after.max().clamp(min=1e-6)) + old
 
 
 def _filled(network: _Network, path: Path, device: str) -> _Network:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 FAR = 4.0
 """Weight of squared distances: strays weigh more than their number."""
-COLOUR = 0.15
+COLOUR = 0.2
 """Weight of a colour difference of 1 (black to white), in units of length; the frame is 2 wide."""
 _SOFT = 1e-3
 """Distance below which it hardly matters how near points are."""

@@ -41,7 +41,7 @@ from squeeze3d.training.packing import packed_folder
 from squeeze3d.training.points_lite_data import DESCRIPTION, FORMAT_VERSION, Clouds, load_clouds, pack
 from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
 
-STEPS = 2000
+STEPS = 4000
 PROCEDURAL = 1500
 """Procedural objects that are added to a folder of meshes."""
 REPORT = 100
@@ -49,8 +49,10 @@ REPORT = 100
 VALIDATION = 64
 """Held-back objects that are looked at."""
 TEMPLATE_OBJECTS = 200
-FACTORS, EXAMPLES = 384, 1500
+FACTORS, EXAMPLES = 400, 2000
 """Of the prior: directions, and latents that are kept."""
+GREYED = 0.3
+"""Share of recoloured objects that lose some of their saturation."""
 ENCODER_FILE, GENERATOR_FILE = "points-lite-encoder.safetensors", "points-lite-generator.safetensors"
 
 
@@ -132,10 +134,16 @@ def _moved(places: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
 
 
 def _tinted(colours: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """(N, 3) colours - 1/2 with other channels, contrast and brightness; half of all objects keep theirs."""
+    """(N, 3) colours - 1/2 with other channels, contrast and brightness; half of all objects keep theirs.
+
+    Neutral colours stay nearly neutral: most objects have some, and a tint of their own for each would teach pastels.
+    """
     if rng.random() < 0.5:
         return colours
-    tinted = colours[:, rng.permutation(3)] * rng.uniform(0.6, 1.2) + rng.uniform(-0.2, 0.2, 3)
+    channels = colours[:, rng.permutation(3)]
+    if rng.random() < GREYED:
+        channels = channels + rng.random() * (channels.mean(axis=1, keepdims=True) - channels)
+    tinted = channels * rng.uniform(0.6, 1.2) + rng.uniform(-0.2, 0.2) + rng.uniform(-0.05, 0.05, 3)
     clipped: NDArray[np.float32] = np.clip(tinted, -0.5, 0.5).astype(np.float32)
     return clipped
 
@@ -256,7 +264,7 @@ def train(
     ----------
     data : folder of meshes (.glb), which are packed into `output/data` together with procedural ones; or a folder that
         `squeeze3d.training.points_lite_data.pack` wrote.
-    steps : None: 2,000. A larger number than before goes on with a finished run.
+    steps : None: 4,000. A larger number than before goes on with a finished run.
     export : folder for the weights; they are in `output` in any case.
     leave_out : names of objects that training must not see, such as those that results are measured on.
     say : gets a line of progress now and then.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import squeeze3d
 import squeeze3d.codecs.field_lite as field_lite
@@ -172,6 +173,13 @@ def test_a_cube_is_its_own_frame():
 
 def test_all_weights_take_at_most_8_megabytes():
     assert sum(embedded_path(name).stat().st_size for name in FIELD_LITE.weights) <= 8_000_000
+
+
+def test_the_factors_of_the_prior_stand_at_right_angles():
+    """Files that were written in the memory order of a decomposition hold them scrambled."""
+    factors = load_file(embedded_path("field-lite-generator"))["prior.factors"].astype(np.float64)
+    unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
+    assert np.abs(unit @ unit.T - np.eye(len(unit))).max() < 1e-2
 
 
 def test_the_prior_makes_objects_and_depends_on_the_seed_alone():

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 import squeeze3d
 import squeeze3d.codecs.points_lite as points_lite
 from squeeze3d.assets.points import PointCloud
+from squeeze3d.backbones.points_lite import COLOUR_SCALE, LATENT_POINTS, LATENT_SHAPE
 from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.networks import networks
 from squeeze3d.codecs.points_lite import POINTS_LITE, LiteEncoder, LiteGenerator, sampled
@@ -201,6 +202,53 @@ def test_draws_depend_on_the_seed_alone_and_come_with_and_without_colours():
     assert not torch.equal(first, other)
     coloured = [generator.generate(z[None]).colours is not None for z in first]
     assert 0 < sum(coloured) < 40
+
+
+def test_noise_of_the_prior_leaves_colours_alone(monkeypatch: pytest.MonkeyPatch):
+    generator = networks(POINTS_LITE).generator
+    drawn = []
+    for noise in (0.0, 0.5):
+        monkeypatch.setattr(points_lite, "NEIGHBOURLY", noise)
+        monkeypatch.setattr(points_lite, "RESTLESS", noise)
+        drawn.append(generator.draw(4, seed=5)[:, :LATENT_POINTS])
+    assert torch.equal(drawn[0][..., 3:6], drawn[1][..., 3:6])
+    assert not torch.allclose(drawn[0][..., :3], drawn[1][..., :3], atol=0.01)
+
+
+def test_bent_latents_stay_in_their_frame():
+    random = torch.Generator().manual_seed(2)
+    row = torch.rand(*LATENT_SHAPE, generator=random)
+    for _ in range(10):
+        copy = row.clone()
+        points_lite._warp(copy, random)
+        places, before = copy[:LATENT_POINTS, :3], row[:LATENT_POINTS, :3]
+        assert torch.equal(copy[:, 3:], row[:, 3:])
+        assert torch.equal(copy[LATENT_POINTS:], row[LATENT_POINTS:])
+        assert not torch.allclose(places, before, atol=1e-3)
+        sides, sides_before = (each.amax(dim=0) - each.amin(dim=0) for each in (places, before))
+        assert float(sides.max()) == pytest.approx(float(sides_before.max()), rel=1e-4)
+        middles = [(each.amax(dim=0) + each.amin(dim=0)) / 2 for each in (places, before)]
+        assert torch.allclose(*middles, atol=1e-4)
+
+
+def test_recolouring_treats_all_points_alike_and_leaves_the_rest():
+    random = torch.Generator().manual_seed(1)
+    row = torch.randn(*LATENT_SHAPE, generator=random)
+    row[:LATENT_POINTS, 3:6] = 0.1 * COLOUR_SCALE * torch.tensor([1.0, 1.0, 1.0])
+    changed = set()
+    for _ in range(40):
+        copy = row.clone()
+        points_lite._recolour(copy, random)
+        shown = copy[:LATENT_POINTS, 3:6] / COLOUR_SCALE
+        assert torch.equal(shown, shown[:1].expand_as(shown))
+        # Grey stays nearly grey.
+        assert float(shown.amax() - shown.amin()) <= 0.1
+        assert torch.equal(copy[:, :3], row[:, :3])
+        assert torch.equal(copy[:, 6:], row[:, 6:])
+        assert torch.equal(copy[LATENT_POINTS:], row[LATENT_POINTS:])
+        changed.add(round(float(shown[0, 0]), 4))
+    assert 0.1 in changed
+    assert len(changed) > 10
 
 
 def test_the_encoder_tells_drawn_clouds_apart():

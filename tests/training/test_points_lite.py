@@ -18,7 +18,7 @@ from squeeze3d.backbones.points_lite import FLAG_SCALE, LATENT_POINTS, LATENT_SH
 from squeeze3d.codecs.points_lite import LiteEncoder, LiteGenerator
 from squeeze3d.errors import FormatError, InputError, UsageError
 from squeeze3d.training import points_lite
-from squeeze3d.training.points_lite import Recipe, make_batch, train
+from squeeze3d.training.points_lite import Recipe, _tinted, make_batch, train
 from squeeze3d.training.points_lite_data import POINTS, STEP, cloud_of, load_clouds, pack
 from squeeze3d.training.points_lite_latents import LatentNetwork, fit_prior, make_template, ordered, transport
 
@@ -116,6 +116,14 @@ def test_changed_objects_stay_in_the_frame_and_the_validation_ones_as_they_are()
     assert np.ptp(places, axis=1).max(axis=1) == pytest.approx(2, abs=1e-5)
     again = make_batch(data, np.arange(6), template, np.random.default_rng(1))
     assert torch.equal(changed.clouds, again.clouds)
+
+
+def test_recoloured_greys_are_nearly_grey():
+    greys = np.repeat(np.linspace(-0.5, 0.5, 50, dtype=np.float32)[:, None], 3, axis=1)
+    tinted = [_tinted(greys, np.random.default_rng(seed)) for seed in range(40)]
+    assert max(float(np.ptp(each, axis=1).max()) for each in tinted) <= 0.1 + 1e-6
+    assert any(not np.array_equal(each, greys) for each in tinted)
+    assert all(np.abs(each).max() <= 0.5 for each in tinted)
 
 
 def test_objects_without_colours_are_grey_and_flagged():
