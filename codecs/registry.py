@@ -17,7 +17,13 @@ RESERVED_WIRES: frozenset[int] = frozenset({0})
 PRIVATE_WIRES = range(224, 256)
 """Numbers for experiments and plugins. Files with them are for whoever has the plugin."""
 
-BUILT_IN = ("squeeze3d.codecs.points_lite", "squeeze3d.codecs.field_lite")
+BUILT_IN = (
+    "squeeze3d.codecs.points_lite",
+    "squeeze3d.codecs.field_lite",
+    "squeeze3d.codecs.mesh_instantmesh",
+    "squeeze3d.codecs.mesh_openlrm",
+    "squeeze3d.codecs.mesh_shape",
+)
 """Modules of pairs that ship with the program. They use this registry, so they are loaded when it is first asked."""
 
 _waiting = [*BUILT_IN]

@@ -39,6 +39,8 @@ def toy(toy_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from squeeze3d.codecs.pairs import registry as pairs
     from squeeze3d.weights import registry as weights
 
+    # What is registered from here on goes with the copies.
+    codecs.load_plugins()
     # Other tests go over all codecs: the pair is there for this test alone.
     for module, names in ((codecs, ("_BY_ID", "_BY_WIRE")), (pairs, ("_BY_ID",)), (weights, ("_BY_NAME",))):
         for name in names:

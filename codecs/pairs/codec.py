@@ -199,9 +199,10 @@ def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
 
     Raises MissingWeightsError, WrongWeightsError (the file was made with other weights), FormatError, LimitError.
     """
-    from squeeze3d.codecs.pairs.networks import code_model, networks
+    from squeeze3d.codecs.pairs.networks import code_model, fitted, networks
 
-    limits.check(4 * (pair.code_size + math.prod(pair.generator_shape)), f"code and latent of {pair.id}")
+    sized = fitted(pair)
+    limits.check(4 * (sized.code_size + math.prod(sized.generator_shape)), f"code and latent of {pair.id}")
     rate, symbols = read_symbols(pair, container)
     assert container.pose is not None
     generated = networks(pair).generate(code_model(pair).dequantise(symbols, rate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from squeeze3d import device
 from squeeze3d.assets.source import Asset
 from squeeze3d.codecs.pairs.spec import Encoder, Generator, PairSpec
-from squeeze3d.errors import InputError
+from squeeze3d.errors import FormatError, InputError
 from squeeze3d.mapping.code_model import CodeModel
 from squeeze3d.weights import hashing
-from squeeze3d.weights.cache import locate
+from squeeze3d.weights.cache import find, locate
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,26 @@ def fingerprint(pair: PairSpec) -> bytes:
     return hashing.fingerprint_of([locate(name) for name in pair.decoder_weights])
 
 
+def fitted(pair: PairSpec, *, mapping: bool = True) -> PairSpec:
+    """A pair with the sizes that its weights on this machine have. Without any, with those that it states.
+
+    `mapping=False` does not look at the mapping network: for training another one.
+
+    Raises FormatError for files that do not belong together.
+    """
+    if pair.sizes is None:
+        return pair
+    files = {name: find(name) for name in pair.weights if mapping or name not in (pair.mapping, pair.code)}
+    sizes = pair.sizes({name: path for name, path in files.items() if path is not None})
+    return dataclasses.replace(
+        pair,
+        encoder_shape=sizes.encoder_shape,
+        generator_shape=sizes.generator_shape,
+        code_size=sizes.code_size,
+        sizes=None,
+    )
+
+
 def code_model(pair: PairSpec) -> CodeModel:
     """Quantiser and tables of a pair. No network is loaded.
 
@@ -38,6 +59,7 @@ def code_model(pair: PairSpec) -> CodeModel:
 
 @lru_cache(maxsize=4)
 def _code_model(pair: PairSpec, _: bytes) -> CodeModel:
+    pair = fitted(pair)
     if pair.code is None:
         # Codes of a residual MLP feed a LayerNorm alone, which ignores shift and scale.
         return CodeModel.standard(pair.code_size, standardise=pair.architecture == "residual-mlp")
@@ -55,19 +77,25 @@ def networks(pair: PairSpec) -> Networks:
 
     Raises MissingWeightsError, FormatError (a file that does not fit the pair).
     """
-    return _networks(pair, device.current(), fingerprint(pair))
+    return _networks(pair, device.current(), fingerprint(pair), _encoder_state(pair))
 
 
 @lru_cache(maxsize=1)
-def _networks(pair: PairSpec, device_name: str, stamp: bytes) -> Networks:
+def _networks(pair: PairSpec, device_name: str, stamp: bytes, encoder_state: tuple[object, ...]) -> Networks:
     return Networks(pair, device_name, stamp)
+
+
+def _encoder_state(pair: PairSpec) -> tuple[object, ...]:
+    """What changes when an encoder's file does, as far as they are here: no fingerprint covers them."""
+    paths = [path for path in map(find, pair.encoder_weights) if path is not None]
+    return tuple((path, status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()])
 
 
 class Networks:
     """Frozen networks of one pair on one device."""
 
     def __init__(self, pair: PairSpec, device_name: str, stamp: bytes) -> None:
-        self.pair = pair
+        self.pair = fitted(pair)
         self.device = device_name
         self.fingerprint = stamp
 
@@ -110,7 +138,14 @@ class Networks:
         import torch
 
         with torch.no_grad():
-            code = self.forward_map(self.encoder.encode(self.encoder.prepare(framed)))[0].float().cpu().numpy()
+            latent = self.encoder.encode(self.encoder.prepare(framed))
+            if tuple(latent.shape[1:]) != self.pair.encoder_shape:
+                raise FormatError(
+                    f"the encoder of {self.pair.id} gives latents of shape {tuple(latent.shape[1:])}, but its mapping "
+                    f"network takes {self.pair.encoder_shape}",
+                    hint="one of the weight files belongs to another network: `sq3d models verify`",
+                )
+            code = self.forward_map(latent)[0].float().cpu().numpy()
         if not np.isfinite(code).all():
             raise InputError(f"the encoder of {self.pair.id} returns no finite code for this asset")
         result: NDArray[np.float32] = code

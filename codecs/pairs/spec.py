@@ -66,6 +66,15 @@ class Generator(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the latents and of the code of a pair."""
+
+    encoder_shape: tuple[int, ...]
+    generator_shape: tuple[int, ...]
+    code_size: int
+
+
 class Layout(Protocol):
     """How assets of any size become what networks of one size know, and back: grids of cells, for instance.
 
@@ -128,6 +137,12 @@ class PairSpec:
     """Set where a generator latent is three feature planes (3, C, H, W) that are looked up by position: half the side
     of the cube, around the origin of the generator's frame, that they span. Axes as in
     `squeeze3d.mapping.triplanes.PLANES`."""
+    planes_turn: tuple[tuple[float, ...], ...] | None = None
+    """Rotation (3, 3) from the frame of what `Generator.generate` returns to that of the planes; None: they are one."""
+    sizes: Callable[[Files], Sizes] | None = None
+    """Set where weights of several sizes do: tells the sizes from whichever of the pair's files are there, and reads no
+    more of them than their headers. What the pair states are then the published sizes. Raises FormatError for files
+    that do not belong together. See `squeeze3d.codecs.pairs.networks.fitted`."""
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
     fidelity: Fidelity = Fidelity.GENERATIVE

@@ -216,6 +216,8 @@ def _surface(pair: PairSpec, generated: Asset) -> NDArray[np.bool_] | None:
         return None
     height, width = pair.generator_shape[2:]
     points = surface_points(generated, POINTS_PER_CELL * height * width)
+    if pair.planes_turn is not None:
+        points = points @ np.array(pair.planes_turn).T
     return surface_cells(points, (height, width), pair.planes_half_extent)
 
 

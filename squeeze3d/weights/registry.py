@@ -66,3 +66,67 @@ for _name, _file, _summary in (
             repository="rishitdagli/squeeze3d",
         )
     )
+
+
+# The networks at both ends of the published mesh pairs. Sizes are stated where they are known, which is also where a
+# download can be checked.
+register_artefact(
+    Artefact(
+        name="meshanything",
+        summary="MeshAnything 350M, of which the point encoder is read",
+        file="MeshAnything_350m.pth",
+        license="S-Lab-1.0",
+        repository="Yiwen-ntu/MeshAnything",
+        non_commercial=True,
+    )
+)
+for _size, _bytes in (("large", 1_514_818_077), ("base", 1_253_574_354)):
+    register_artefact(
+        Artefact(
+            name=f"instantmesh-{_size}",
+            summary=f"InstantMesh {_size}: pictures to planes to meshes",
+            file=f"instant_mesh_{_size}.ckpt",
+            license="Apache-2.0",
+            repository="TencentARC/InstantMesh",
+            size=_bytes,
+        )
+    )
+for _data in ("obj", "mix"):
+    for _size in ("small", "base", "large"):
+        # `model.safetensors` was added to the base repositories alone. The two files hold the same tensors but are not
+        # the same bytes, so that fingerprints tell them apart: one of them has to be the published one.
+        register_artefact(
+            Artefact(
+                name=f"openlrm-{_data}-{_size}",
+                summary=f"OpenLRM {_data}-{_size} 1.1: a picture to planes to a mesh",
+                file="model.safetensors" if _size == "base" else "pytorch_model.bin",
+                license="CC-BY-NC-4.0",
+                repository=f"zxhezexin/openlrm-{_data}-{_size}-1.1",
+                non_commercial=True,
+                size=445_738_986 if (_data, _size) == ("mix", "small") else None,
+            )
+        )
+register_artefact(
+    # Its model card advises against commercial use.
+    Artefact(
+        name="shap-e",
+        summary="Shap-E's decoder as diffusers has it: latents to meshes",
+        # By the library's custom; the listing of the repository could not be read.
+        file="shap_e_renderer/diffusion_pytorch_model.safetensors",
+        license="MIT",
+        repository="openai/shap-e",
+    )
+)
+for _file, _sha256, _summary in (
+    ("vector_decoder", "d7e7ebbfe3780499ae89b2da5e7c1354012dba5a6abfe295bed42f25c3be1b98", "decoder"),
+    ("transmitter", "af02a0b85a8abdfb3919584b63c540ba175f6ad4790f574a7fef4617e5acdc3b", "encoder and decoder"),
+):
+    register_artefact(
+        Artefact(
+            name=f"shap-e-{_file.replace('_', '-')}",
+            summary=f"Shap-E's {_summary}, original: https://openaipublic.azureedge.net/main/shap-e/{_file}.pt",
+            file=f"{_file}.pt",
+            license="MIT",
+            sha256=_sha256,
+        )
+    )

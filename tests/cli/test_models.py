@@ -54,7 +54,7 @@ def test_list_shows_every_artefact_with_licence_presence_users_and_source(sq3d: 
         for artefact, row in zip(registry.artefacts(), rows[1:], strict=True):
             assert row.startswith(artefact.name)
             assert artefact.license in row
-            assert artefact.embedded or f"{artefact.repository}: {artefact.file}" in row
+            assert artefact.repository is None or f"{artefact.repository}: {artefact.file}" in row
     (row,) = [row for row in rows if row.startswith("sample ")]
     assert "CC-BY-NC-4.0 (NON-COMMERCIAL)  no    ?" in row
     assert "any.raw" in row
