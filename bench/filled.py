@@ -50,10 +50,16 @@ def filled_blocks(key: str, shape: tuple[int, ...]) -> Iterator[NDArray[np.float
 
 
 def write_filled(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], fixed: Mapping[str, NDArray[np.float32]] | None = None
-) -> int:
-    """Write a float32 safetensors file of filled weights, or `fixed` ones, block by block; returns its bytes."""
-    fixed = fixed or {}
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    fixed: Mapping[str, NDArray[np.float32]] | None = None,
+    scales: Mapping[str, float] | None = None,
+) -> None:
+    """Write a float32 safetensors file of filled weights block by block: of any size.
+
+    `fixed` ones take the place of filled ones, `scales` are factors of some.
+    """
+    fixed, scales = fixed or {}, scales or {}
     header: dict[str, object] = {}
     offset = 0
     for key, shape in sorted(shapes.items()):
@@ -67,5 +73,5 @@ def write_filled(
         for key, shape in sorted(shapes.items()):
             blocks = iter([fixed[key]]) if key in fixed else filled_blocks(key, shape)
             for block in blocks:
-                file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
-    return 8 + len(text) + offset
+                scaled = block * np.float32(scales[key]) if key in scales else block
+                file.write(np.ascontiguousarray(scaled, dtype="<f4").tobytes())

@@ -242,9 +242,7 @@ def test_other_weights_are_told_by_the_fingerprint(
     monkeypatch.setenv("SQ3D_WEIGHTS", str(tmp_path / "weights"))
     with pytest.raises(MissingWeightsError, match=r"mapping\.shape"):
         squeeze3d.decompress(data)
-    generator, mapping = files.shape_files(tmp_path)
-    tensors = files.mapping(np.full(files.IMPLICIT.latent_shape, 0.01, np.float32))
-    files.save_file(tensors, mapping)
+    generator, mapping = files.shape_files(tmp_path, more=0.01)
     files.install("shap-e", generator)
     files.install("mapping.shape", mapping)
     with pytest.raises(WrongWeightsError, match="fingerprint"):
