@@ -78,7 +78,7 @@ def planes(shape: Shape, sides: Sides) -> Array:
 
 def reading(prefix: str, features: int, outputs: int, scale: float, bias: float) -> dict[str, Array]:
     """Four layers that give `scale` times the planes' quadric, plus `bias`, and zeros beside it."""
-    layers = [
+    layers: list[Array] = [
         np.zeros(shape, np.float32)
         for shape in ((_HIDDEN, features), (_HIDDEN, _HIDDEN), (_HIDDEN, _HIDDEN), (outputs, _HIDDEN))
     ]
@@ -87,7 +87,7 @@ def reading(prefix: str, features: int, outputs: int, scale: float, bias: float)
     for layer in layers[1:3]:
         layer[0, 0] = layer[1, 1] = 1
     layers[3][0, 0], layers[3][0, 1] = scale, -scale
-    made = {f"{prefix}{2 * number}.weight": layer for number, layer in enumerate(layers)}
+    made: dict[str, Array] = {f"{prefix}{2 * number}.weight": layer for number, layer in enumerate(layers)}
     made |= {f"{prefix}{2 * number}.bias": np.zeros(len(layer), np.float32) for number, layer in enumerate(layers)}
     made[f"{prefix}6.bias"][0] = bias + scale * 2 * _OFFSET
     return made

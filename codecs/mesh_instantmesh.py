@@ -120,6 +120,7 @@ def instantmesh_pair(
         latent_shape=latent_shape,
         planes_half_extent=1.0,
         planes_turn=Z_UP_FRONT_X,
+        conditioning="instantmesh",
         license=LICENSE,
     )
 

@@ -125,6 +125,7 @@ def openlrm_pair(
         latent_shape=latent_shape,
         planes_half_extent=1.0,
         planes_turn=Z_UP_FRONT_BELOW,
+        conditioning="openlrm",
         license="S-Lab-1.0, CC-BY-NC-4.0 (NON-COMMERCIAL USE ONLY)",
     )
 

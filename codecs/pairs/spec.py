@@ -143,6 +143,9 @@ class PairSpec:
     """Set where weights of several sizes do: tells the sizes from whichever of the pair's files are there, and reads no
     more of them than their headers. What the pair states are then the published sizes. Raises FormatError for files
     that do not belong together. See `squeeze3d.codecs.pairs.networks.fitted`."""
+    conditioning: str | None = None
+    """How `squeeze3d.training.conditioning` shows the generator pictures, to draw data sets from a folder; None where
+    it cannot."""
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
     fidelity: Fidelity = Fidelity.GENERATIVE

@@ -21,9 +21,11 @@ from squeeze3d.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from squeeze3d.codecs.pairs.spec import PairSpec
+    from squeeze3d.training.conditioning import Folder
     from squeeze3d.training.dataset import LatentPairs
     from squeeze3d.training.presets import Recipe
     from squeeze3d.training.rates import CodeReport
+    from squeeze3d.training.synthesis import Latents
     from squeeze3d.training.trainer import RunConfig, Tick, TrainingResult
 
 HELP = """\
@@ -37,6 +39,10 @@ Example: sq3d train dataset --pair mesh.instantmesh --count 10000 -o latents
 
 Draw a data set of latent pairs. The generator draws assets, the encoder reads them; DIR gets both latents of each,
 in shards. A sample depends on the seed and its index alone.
+
+\b
+Generators that make shapes of pictures are shown views of the meshes in a folder, or pictures:
+  sq3d train dataset --pair mesh.instantmesh --source meshes --count 10000 -o latents
 """
 MAPPING_HELP = """\
 Example: sq3d train mapping --pair mesh.instantmesh --data latents -o run --preset instantmesh
@@ -133,6 +139,12 @@ def dataset(
         str, typer.Option("--shard-size", metavar="N", help="Samples per file; what Ctrl-C may lose.")
     ] = "256",
     half: Annotated[bool, typer.Option("--half", help="Store half precision: half the bytes.")] = False,
+    source: Annotated[
+        str | None, _number("--source", "DIR", "Meshes or pictures that the generator is shown, instead of its prior.")
+    ] = None,
+    remote_code: Annotated[
+        bool, typer.Option("--remote-code", help="Run the code of Zero123++ from its repository, for pictures.")
+    ] = False,
     device: Device = "auto",
     quiet: shared.Quiet = False,
     verbose: shared.Verbose = False,
@@ -145,7 +157,18 @@ def dataset(
         parse_whole(seed, "--seed", 0),
         parse_whole(shard_size, "--shard-size", 1),
     )
-    return partial(_run_dataset, reporter, pair, Path(output), *numbers, half=half, device=device)
+    shown = None if source is None else Path(source)
+    return partial(
+        _run_dataset,
+        reporter,
+        pair,
+        Path(output),
+        *numbers,
+        half=half,
+        device=device,
+        source=shown,
+        remote_code=remote_code,
+    )
 
 
 @app.command(cls=shared.PlainCommand, help=MAPPING_HELP, short_help="Train a mapping network.")
@@ -391,15 +414,28 @@ class _MappingRequest:
 
 
 def _run_dataset(
-    reporter: Reporter, pair_id: str, folder: Path, count: int, seed: int, shard_size: int, *, half: bool, device: str
+    reporter: Reporter,
+    pair_id: str,
+    folder: Path,
+    count: int,
+    seed: int,
+    shard_size: int,
+    *,
+    half: bool,
+    device: str,
+    source: Path | None,
+    remote_code: bool,
 ) -> int:
-    from squeeze3d.codecs.pairs.networks import Networks
+    from squeeze3d.codecs.pairs.networks import Networks, fitted
     from squeeze3d.codecs.pairs.registry import pair_by_id
     from squeeze3d.device import resolve
     from squeeze3d.training.synthesis import check_folder, describe, draw_dataset
 
-    pair = pair_by_id(pair_id)
-    description = describe(pair, count, seed=seed, shard_size=shard_size, half=half)
+    # A data set is for another mapping network than the one that may be here.
+    pair = fitted(pair_by_id(pair_id), mapping=False)
+    shown = None if source is None else _source(reporter, source, pair, remote_code=remote_code)
+    identity = None if shown is None else shown.identity
+    description = describe(pair, count, seed=seed, shard_size=shard_size, half=half, source=identity)
     check_folder(folder, description)
     bar = Bar(1, enabled=not reporter.quiet)
     began, told = time.monotonic(), 0
@@ -417,7 +453,8 @@ def _run_dataset(
 
     try:
         with native_output_to_stderr():
-            report = draw_dataset(pair, folder, description, load, progress=progress)
+            latents = None if shown is None else partial(_latents, pair, shown, seed, device)
+            report = draw_dataset(pair, folder, description, load, load_latents=latents, progress=progress)
     except KeyboardInterrupt:
         bar.clear()
         reporter.line("stopped; whole shards are kept, and the same command goes on behind them")
@@ -439,6 +476,38 @@ def _run_dataset(
     }
     reporter.document([record])
     return 0
+
+
+def _source(reporter: Reporter, path: Path, pair: PairSpec, *, remote_code: bool) -> Folder:
+    """What can be used of a folder; says what cannot."""
+    from squeeze3d.training import zero123
+    from squeeze3d.training.conditioning import open_folder
+
+    needs_views = pair.conditioning == "instantmesh"
+    pictures = not needs_views or (zero123.is_installed() and remote_code)
+    found = open_folder(path, pair, pictures=pictures)
+    if found.skipped and not zero123.is_installed():
+        raise zero123.missing()
+    if found.skipped:
+        raise UsageError(
+            "views of pictures are made by Zero123++, whose code comes from a repository on the hub",
+            hint=f"look at https://huggingface.co/{zero123.PIPELINE}, then add `--remote-code` to run it",
+        )
+    reporter.line(f"{len(found.files)} files in {printable(str(path))}")
+    return found
+
+
+def _latents(pair: PairSpec, shown: Folder, seed: int, device: str) -> Latents:
+    from squeeze3d.device import resolve
+    from squeeze3d.training.conditioning import FolderLatents, is_picture, load_conditioner
+    from squeeze3d.training.zero123 import Zero123
+    from squeeze3d.weights.cache import locate
+
+    name = resolve(device)
+    needs_views = pair.conditioning == "instantmesh" and is_picture(shown.files[0])
+    multiview = Zero123(name) if needs_views else None
+    conditioner = load_conditioner(pair, locate(pair.generator_weights[0]), name, multiview)
+    return FolderLatents(shown, conditioner, seed)
 
 
 def _run_autoencoder(
@@ -481,9 +550,10 @@ def _names_in(path: Path) -> tuple[str, ...]:
 
 
 def _run_mapping(reporter: Reporter, request: _MappingRequest) -> int:
+    from squeeze3d.codecs.pairs.networks import fitted
     from squeeze3d.codecs.pairs.registry import pair_by_id
 
-    pair = pair_by_id(request.pair)
+    pair = fitted(pair_by_id(request.pair), mapping=False)
     config = request.config()
     if request.quantised is not None and config.devices * config.nodes > 1:
         raise UsageError(
@@ -528,9 +598,10 @@ def _run_code(
     device: str,
     force: bool,
 ) -> int:
+    from squeeze3d.codecs.pairs.networks import fitted
     from squeeze3d.codecs.pairs.registry import pair_by_id
 
-    pair = pair_by_id(pair_id)
+    pair = fitted(pair_by_id(pair_id), mapping=False)
     from squeeze3d.files import check_writable
     from squeeze3d.training.dataset import LatentPairs
     from squeeze3d.training.rates import RATE_PLOT, RATE_TABLE

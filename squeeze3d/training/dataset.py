@@ -64,6 +64,8 @@ class Description:
     precision: Precision = "float32"
     planes_half_extent: float | None = None
     """Of the pair, where its generator latents are triplanes: then shards also tell which cells the surface meets."""
+    source: str | None = None
+    """Hash of the folder that latents were made from; None where they were drawn from a prior."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for numbers out of range."""
@@ -94,11 +96,8 @@ class Description:
         return {name: ([count, *shape], kind) for name, (shape, kind) in shapes.items()}
 
     def fields(self) -> dict[str, Any]:
-        """As plain data. Planes are left out where there are none, as in data sets of before there were any."""
-        fields = asdict(self)
-        if self.planes_half_extent is None:
-            del fields["planes_half_extent"]
-        return fields
+        """As plain data. What is None is left out, as in data sets of before there was such a thing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def differences(self, other: Description) -> list[str]:
         """Lines that say where another description differs."""
@@ -157,6 +156,7 @@ def read_state(folder: Path) -> DatasetState | None:
             shard_size=_typed(data["shard_size"], int),
             precision=_precision(data["precision"]),
             planes_half_extent=_planes(data.get("planes_half_extent"), _shape(data["generator_shape"])),
+            source=None if data.get("source") is None else _typed(data["source"], str),
         )
         return DatasetState(description, _typed(data["complete"], bool), _typed(data["refused"], int))
     except (KeyError, TypeError, ValueError, UsageError) as error:

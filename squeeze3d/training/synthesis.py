@@ -1,4 +1,4 @@
-"""Drawing a data set: latents from the generator's prior, made into assets and read back by the encoder.
+"""Drawing a data set: latents, made into assets and read back by the encoder.
 
 ```text
 (seed, index) ─► G.draw ─► z_G ─► G.generate ─► asset ─► frame ─► E ─► z_E
@@ -6,6 +6,8 @@
                    └──────────────────┘
                      triplanes: points of the surface ─► cells of the planes
 ```
+
+Latents come from the generator's prior, or from a folder: `squeeze3d.training.conditioning`.
 
 Every sample depends on the seed and its index alone. A run that was interrupted goes on where it stopped, and any shard
 can be made again, on any machine that computes alike.
@@ -17,7 +19,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,9 @@ from squeeze3d.training.dataset import (
 )
 from squeeze3d.training.surface import surface_points
 
+if TYPE_CHECKING:
+    import torch
+
 ATTEMPTS = 100
 """Draws for one sample before a pair is taken for broken."""
 
@@ -45,6 +50,9 @@ POINTS_PER_CELL = 16
 """Points of a surface for each cell of one plane: neighbours count too (`MARGIN`), so no hole is left."""
 
 _TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}
+
+Latents: TypeAlias = "Callable[[int, int, int], torch.Tensor]"
+"""A latent (1, *G) for the index of a sample, the number of the attempt, and a seed that belongs to both."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples that are there, and that there will be."""
@@ -63,8 +71,16 @@ class DatasetReport:
     """Draws that were replaced, in the whole data set."""
 
 
-def describe(pair: PairSpec, count: int, *, seed: int = 0, shard_size: int = 256, half: bool = False) -> Description:
-    """Description of the data set that `draw_dataset` will make for a pair."""
+def describe(
+    pair: PairSpec,
+    count: int,
+    *,
+    seed: int = 0,
+    shard_size: int = 256,
+    half: bool = False,
+    source: str | None = None,
+) -> Description:
+    """Description of the data set that `draw_dataset` will make for a pair; `source` is a folder's identity."""
     return Description(
         pair=pair.id,
         encoder_shape=pair.encoder_shape,
@@ -74,6 +90,7 @@ def describe(pair: PairSpec, count: int, *, seed: int = 0, shard_size: int = 256
         shard_size=shard_size,
         precision="float16" if half else "float32",
         planes_half_extent=pair.planes_half_extent,
+        source=source,
     )
 
 
@@ -105,6 +122,7 @@ def draw_dataset(
     description: Description,
     load: Callable[[], tuple[Encoder, Generator]],
     *,
+    load_latents: Callable[[], Latents] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> DatasetReport:
     """Draw a data set, or what is missing of it.
@@ -112,6 +130,7 @@ def draw_dataset(
     Parameters
     ----------
     load : loads encoder and generator; not called if nothing is missing.
+    load_latents : loads what latents come from; None: the generator's prior. Neither is it called for nothing.
 
     Raises
     ------
@@ -128,9 +147,10 @@ def draw_dataset(
     if missing:
         write_state(folder, DatasetState(description, complete=False, refused=_refused(folder, description)))
         encoder, generator = load()
+        latents = None if load_latents is None else load_latents()
         for shard in missing:
             rows = (
-                draw_sample(pair, encoder, generator, description.seed, index)
+                draw_sample(pair, encoder, generator, description.seed, index, latents)
                 for index in range(shard.start, shard.stop)
             )
             _write_shard(folder / shard.name, shard, description, rows, _after(done, description.count, progress))
@@ -155,12 +175,18 @@ class Sample:
     """Draws before this one that were refused."""
 
 
-def draw_sample(pair: PairSpec, encoder: Encoder, generator: Generator, seed: int, index: int) -> Sample:
+def draw_sample(
+    pair: PairSpec, encoder: Encoder, generator: Generator, seed: int, index: int, latents: Latents | None = None
+) -> Sample:
     """One sample, the same for the same seed and index."""
     reason = ""
     for attempt in range(ATTEMPTS):
-        latent = generator.draw(1, _sample_seed(seed, index, attempt))
+        own = _sample_seed(seed, index, attempt)
+        if latents is None:
+            latent = generator.draw(1, own)
         try:
+            if latents is not None:
+                latent = latents(index, attempt, own)
             generated = generator.generate(latent)
             # Planes lie in the generator's frame, which the encoder never sees.
             surface = _surface(pair, generated)

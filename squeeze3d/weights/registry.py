@@ -91,6 +91,16 @@ for _size, _bytes in (("large", 1_514_818_077), ("base", 1_253_574_354)):
             size=_bytes,
         )
     )
+register_artefact(
+    Artefact(
+        name="zero123-instantmesh",
+        summary="Zero123++ v1.2 with white backgrounds: views of pictures, for data sets alone",
+        file="diffusion_pytorch_model.bin",
+        license="Apache-2.0",
+        repository="TencentARC/InstantMesh",
+        size=1_732_056_502,
+    )
+)
 for _data in ("obj", "mix"):
     for _size in ("small", "base", "large"):
         # `model.safetensors` was added to the base repositories alone. The two files hold the same tensors but are not

@@ -1,0 +1,54 @@
+"""The bench of published pairs runs from nothing to a table; filled weights are written block by block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import squeeze3d
+from squeeze3d.assets import Mesh, Primitive
+from squeeze3d.bench import filled
+from squeeze3d.bench.full_size_pair import PAIRS, plan, run, table
+from squeeze3d.codecs.pairs.registry import pair_by_id
+
+
+def test_blocks_make_the_numbers_of_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = filled.filled("a.weight", (30, 7))
+    monkeypatch.setattr(filled, "BLOCK", 11)
+    np.testing.assert_array_equal(filled.filled("a.weight", (30, 7)), whole)
+    shapes = {"a.weight": (30, 7), "b": (3,), "c": (2, 2)}
+    filled.write_filled(tmp_path / "x", shapes, {"b": np.arange(3, dtype=np.float32)}, {"a.weight": 0.5})
+    found = load_file(tmp_path / "x")
+    np.testing.assert_array_equal(found["a.weight"], whole * np.float32(0.5))
+    np.testing.assert_array_equal(found["b"], [0, 1, 2])
+    assert set(found) == set(shapes)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_full_sizes_are_the_published_ones(name: str) -> None:
+    sizes, pair = plan(name, "full"), pair_by_id(name)
+    assert sizes.latent == pair.generator_shape
+    assert sizes.code == pair.code_size
+    assert sizes.encoder.feature_shape == pair.encoder_shape
+
+
+def test_a_run_measures_processes_and_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SQ3D_WEIGHTS", str(tmp_path))
+    positions = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 1]], np.float32)
+    triangles = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
+    squeeze3d.save(Mesh((Primitive(positions, triangles),)), tmp_path / "corner.glb")
+    said: list[str] = []
+    facts = run("mesh.shape", "tiny", tmp_path / "corner.glb", tmp_path, "cpu", said.append)
+    assert len(said) == 3
+    assert facts["bytes"] == (tmp_path / "packed.sq3").stat().st_size < 80
+    assert facts["faces"] > 1000
+    assert {"compress", "decompress"} == set(facts["runs"])
+    assert all(each["seconds"] > 0.1 and each["megabytes"] > 50 for each in facts["runs"].values())
+    text = table(facts)
+    assert "| generator |" in text
+    assert "Constructed weights" in text
+    assert "GPU" not in text
