@@ -44,6 +44,7 @@ def cell_means(
     rgb: NDArray[np.number],
     shape: tuple[int, int, int],
     occupied: NDArray[np.bool_] | None = None,
+    importance: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]:
     """Mean colour of the points of each cell.
 
@@ -54,11 +55,12 @@ def cell_means(
     shape : number of cells along each axis.
     occupied : cells that may take points; None means those with a point. A point whose own cell is not among them goes
         to the nearest of the eight cells around it that is, and is left out where none is.
+    importance : (N,) weights of the points; None counts each as 1.
 
     Returns
     -------
-    Occupied cells (bool array of `shape`), their (K, 3) mean colours and (K,) numbers of points, in raster order. A
-    cell without points has weight 0 and an arbitrary colour.
+    Occupied cells (bool array of `shape`), their (K, 3) mean colours and (K,) weights of their points together, in
+    raster order. A cell without points has weight 0 and an arbitrary colour.
     """
     points = _inside(np.array(points, dtype=np.float64), shape)
     if occupied is None:
@@ -72,10 +74,11 @@ def cell_means(
     rows = np.arange(len(points))
     owner = around[rows, best]
     kept = weights[rows, best] > 0
-    total = np.bincount(owner[kept], minlength=count).astype(np.float64)
-    colours = np.asarray(rgb, dtype=np.float64)[kept]
+    share = np.ones(len(points)) if importance is None else np.asarray(importance, dtype=np.float64)
+    total = np.bincount(owner[kept], share[kept], count)
+    colours = np.asarray(rgb, dtype=np.float64)[kept] * share[kept, None]
     sums = np.stack([np.bincount(owner[kept], colours[:, k], count) for k in range(3)], axis=1)
-    means = np.rint(sums / np.maximum(total, 1.0)[:, None])
+    means = np.rint(sums / np.where(total > 0, total, 1.0)[:, None])
     return occupied, np.clip(means, 0, 255).astype(np.uint8), total
 
 

@@ -20,26 +20,32 @@ from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
 from squeeze3d.codecs.lite.model import Header, sides_of
 from squeeze3d.codecs.lite.preview import Preview
-from squeeze3d.codecs.lite.rebuild import factor_of, surface_of, vertex_normals
+from squeeze3d.codecs.lite.rebuild import FACTOR, smoothed, vertex_normals
 from squeeze3d.codecs.lite.scalars import scalar_bits
 from squeeze3d.codecs.lite.steps import quantise
 from squeeze3d.codecs.lite.structure import structure_bits
 from squeeze3d.codecs.lite.swatches import Swatches
+from squeeze3d.geometry.block_field import BlockField
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangles
 from squeeze3d.geometry.solid import Solid
 from squeeze3d.geometry.surface import Surface
+from squeeze3d.geometry.visibility import seen_share
 
 SMALLEST = 1e-30
 """Boxes below this have no scale of their own, see `Pose.from_bounds`."""
 PLAIN = 3 / 255
 """Colours that differ by less are one."""
 COARSE = 2
-"""Sub-cells along an axis at which plans are compared."""
+"""Sub-cells along an axis at which plans are compared: a quarter of the triangles."""
 CRUMB = 0.5
 """What is left of a surface if less than this part of its longest side is: white on white, nothing looks as good."""
 REACH = 0.03
 """How far in front of a place, in sides of the box, its visible colour is looked for."""
+
+
+HIDDEN = 0.1
+"""What a place that nobody sees counts next to one that is seen as usual."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,9 @@ class LiteBuilder:
         self._centres: dict[tuple[int, float], NDArray[np.float32]] = {}
         self._structure_bits: dict[tuple[int, float], float] = {}
         self._geometries: dict[Plan, Geometry] = {}
-        self._fields: dict[Plan, NDArray[np.float32]] = {}
+        self._fields: dict[tuple[Plan, int], BlockField] = {}
+        self._surfaces: dict[tuple[Plan, int, int], tuple[NDArray[np.float32], NDArray[np.int32]]] = {}
         self._shapes: dict[Plan, Shape] = {}
-        self._levels: dict[Plan, int] = {}
         self.usual_share: float | None = None
         """Share of the bytes that geometry took where a goal was first looked at."""
 
@@ -173,42 +179,48 @@ class LiteBuilder:
         """Whether the grid holds anything of the surface."""
         return bool((self.centres(grid, tau) < 0.5).any())
 
-    def field(self, plan: Plan) -> NDArray[np.float32]:
-        """What a decoder makes of structure and scalars."""
-        if plan not in self._fields:
+    def field(self, plan: Plan, factor: int = FACTOR) -> BlockField:
+        """What a decoder makes of structure and scalars; with `COARSE` sub-cells quicker, and nearly the same."""
+        key = plan, factor
+        if key not in self._fields:
             if len(self._fields) > 6:
                 self._fields.pop(next(iter(self._fields)))
             made = self.geometry(plan)
-            self._fields[plan] = decode_field(made.occupied, made.scalars, plan.step, factor_of(self.header(plan)))
-        return self._fields[plan]
+            self._fields[key] = decode_field(made.occupied, made.scalars, plan.step, factor)
+        return self._fields[key]
+
+    def decoded(self, plan: Plan, header: Header, factor: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Vertices (V, 3) in grid coordinates and triangles (F, 3) of a plan at the header's level and smoothing."""
+        key = plan, factor, header.level
+        if key not in self._surfaces:
+            if len(self._surfaces) > 3:
+                self._surfaces.pop(next(iter(self._surfaces)))
+            self._surfaces[key] = extract(self.field(plan, factor), LEVELS[header.level])
+        return smoothed(*self._surfaces[key], header)
 
     def shape(self, plan: Plan, start: int = 1, *, climb: bool = True) -> Shape:
         """What a plan looks like, from a coarse field, at the level that suits it, which is climbed to from `start`, or
         at `start` itself.
         """
         if plan not in self._shapes:
-            made, header = self.geometry(plan), self.header(plan)
-            field = decode_field(made.occupied, made.scalars, plan.step, COARSE)
-            if climb:
-                self._shapes[plan] = self._climbed(field, COARSE, header, start)
-            else:
-                self._shapes[plan] = Shape(start, self._shape_score(field, COARSE, header, start))
+            climbed = self._climbed(plan, COARSE, start) if climb else None
+            self._shapes[plan] = climbed or Shape(start, self._shape_score(plan, COARSE, start))
         return self._shapes[plan]
 
-    def best_level(self, plan: Plan) -> int:
-        """The level at which the decoded surface looks most like the original."""
-        if plan not in self._levels:
-            header = self.header(plan)
-            climbed = self._climbed(self.field(plan), factor_of(header), header, self.shape(plan).level)
-            self._levels[plan] = climbed.level
-        return self._levels[plan]
+    def fine_level(self, plan: Plan, *, climb: bool) -> int:
+        """The level at which the decoded surface looks most like the original.
 
-    def _climbed(self, field: NDArray[np.float32], factor: int, header: Header, start: int) -> Shape:
-        scores = {start: self._shape_score(field, factor, header, start)}
+        A coarse field cuts corners, which a higher level makes up for: without climbing, the next lower one is taken.
+        """
+        start = max(self.shape(plan).level - 1, 0)
+        return self._climbed(plan, FACTOR, start).level if climb else start
+
+    def _climbed(self, plan: Plan, factor: int, start: int) -> Shape:
+        scores = {start: self._shape_score(plan, factor, start)}
         for way in (1, -1):
             level = start + way
             while 0 <= level < len(LEVELS):
-                scores[level] = self._shape_score(field, factor, header, level)
+                scores[level] = self._shape_score(plan, factor, level)
                 if scores[level] <= scores[level - way]:
                     break
                 level += way
@@ -217,8 +229,9 @@ class LiteBuilder:
         best = max(scores, key=lambda at: scores[at])
         return Shape(best, scores[best])
 
-    def _shape_score(self, field: NDArray[np.float32], factor: int, header: Header, level: int) -> float:
-        positions, triangles = extract(field, factor, LEVELS[level])
+    def _shape_score(self, plan: Plan, factor: int, level: int) -> float:
+        header = dataclasses.replace(self.header(plan), level=level)
+        positions, triangles = self.decoded(plan, header, factor)
         if len(triangles) == 0:
             return -np.inf
         world = header.frame(self.pose).to_world(positions)
@@ -229,16 +242,18 @@ class LiteBuilder:
     # Colours
 
     def cell_colours(
-        self, plan: Plan, header: Header
+        self, plan: Plan, header: Header, factor: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]:
         """Surface cells, their (K, 3) visible sRGB colours and (K,) weights, for the decoded surface."""
-        positions, triangles = surface_of(self.field(plan), header)
+        positions, triangles = self.decoded(plan, header, factor)
         flags = surface_flags(self.geometry(plan).occupied)
         places = self.pose.to_canonical(header.frame(self.pose).to_world(positions))
         faces, weights = sample_triangles(face_areas(places, triangles), max(20_000, 6 * int(flags.sum())), seed=5)
         points = (places[triangles[faces]] * weights[:, :, None]).sum(axis=1)
-        hits = self.query.outer_layer(points, face_normals(places, triangles)[faces], REACH)
+        normals = face_normals(places, triangles)[faces]
+        hits = self.query.outer_layer(points, normals, REACH)
         rgb = 255 * self.surface.colours_at(hits.faces, hits.weights)[:, :3]
+        seen = seen_share(self.query, hits.points, normals)
         spots = (positions[triangles[faces]] * weights[:, :, None]).sum(axis=1)
-        _, means, counts = cell_means(spots, rgb, flags.shape, flags)
+        _, means, counts = cell_means(spots, rgb, flags.shape, flags, seen + HIDDEN * max(seen.mean(), 1e-3))
         return flags, means, counts

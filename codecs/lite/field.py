@@ -7,7 +7,7 @@ all other cells ─────────────────────�
 ```
 
 The fine field covers cells -1 to n + 1 at `factor` sub-cells per axis: sample j lies at grid coordinate
--1.5 + (j + 0.5) / factor.
+-1.5 + (j + 0.5) / factor. Only cells that were decoded are stored sample by sample.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from squeeze3d.codecs.lite.cells import MARGIN, mixed_flags, surface_cells
 from squeeze3d.codecs.lite.field_net import FieldNetwork, embedded_network
 from squeeze3d.codecs.lite.patches import COLUMNS, SCALARS, STRUCTURE_COLUMNS, Neighbourhoods
 from squeeze3d.codecs.lite.steps import STEPS
-from squeeze3d.geometry.isosurface import isosurface
+from squeeze3d.geometry.block_field import BlockField
 
 LEVELS = (0.0, 0.05, 0.1, 0.15)
 """Levels at which the field may be meshed, in cells: the network, uncertain about thin walls, leans inwards."""
@@ -45,8 +45,8 @@ def decode_field(
     *,
     limits: Limits | None = None,
     network: FieldNetwork | None = None,
-) -> Array:
-    """Signed distances in cells, clipped to +-0.7, on the fine lattice: shape factor * (n + 3) for a structure n + 1.
+) -> BlockField:
+    """Signed distances in cells, clipped to +-0.7, on the fine lattice: factor * (n + 3) samples for a structure n + 1.
 
     Parameters
     ----------
@@ -61,24 +61,24 @@ def decode_field(
     assert (scalars is None) == (step_index == 0)
     network = network or embedded_network()
     mixed = mixed_flags(occupied)
-    (limits or Limits()).check(4 * mixed.size * factor**3, "a distance field")
-    fine = np.empty([size * factor for size in mixed.shape], dtype=np.float32)
-    blocks = fine.reshape([part for size in mixed.shape for part in (size, factor)])
-    blocks[:] = np.where(np.pad(occupied, MARGIN), np.float32(-FAR), np.float32(FAR))[:, None, :, None, :, None]
+    solid = np.pad(occupied, MARGIN)
+    cells = np.argwhere(mixed & solid)
+    # As many empty cells as that may follow, and each takes part in a few arrays of the isosurface.
+    (limits or Limits()).check(16 * len(cells) * factor**3 + 16 * mixed.size, "a distance field")
 
     view = _View(occupied, scalars, step_index)
     # Empty cells hold next to nothing of the inside. They are worth a call only where the surface comes close.
-    solid = np.pad(occupied, MARGIN)
-    cells = np.argwhere(mixed & solid)
-    low_ends, high_ends = view.decode(cells, network, blocks)
+    blocks = view.decode(cells, network, factor)
     reached = np.zeros_like(mixed)
     for axis in range(3):
-        for ends, way in ((low_ends, -1), (high_ends, 1)):
-            beside = cells[ends[:, axis] < REACH]
+        for end, way in ((0, -1), (-1, 1)):
+            beside = cells[blocks.take(end, axis=axis + 1).min(axis=(1, 2), initial=FAR) < REACH]
             beside[:, axis] += way
             reached[tuple(beside.T)] = True
-    view.decode(np.argwhere(reached & ~solid), network, blocks)
-    return fine
+    others = np.argwhere(reached & ~solid)
+    return BlockField(
+        solid, np.concatenate([cells, others]), np.concatenate([blocks, view.decode(others, network, factor)]), FAR
+    )
 
 
 class _View:
@@ -93,25 +93,14 @@ class _View:
             self._values = self._around.field(places, scalars.astype(np.float32) * np.float32(self._step))
             self._flags = self._around.field(places, np.ones(len(places), dtype=np.uint8))
 
-    def decode(self, cells: NDArray[np.int64], network: FieldNetwork, blocks: Array) -> tuple[Array, Array]:
-        """Write the distances of cells, margin indices (N, 3), into the field.
-
-        Returns the least distance at the low and at the high side along each axis, (N, 3) each.
-        """
-        factor = blocks.shape[1]
-        low, high = np.empty((2, len(cells), 3), dtype=np.float32)
+    def decode(self, cells: NDArray[np.int64], network: FieldNetwork, factor: int) -> Array:
+        """(N, factor, factor, factor) distances of cells, margin indices (N, 3)."""
+        found = np.empty((len(cells), factor**3), dtype=np.float32)
         columns = np.empty((_CHUNK, STRUCTURE_COLUMNS if self._values is None else COLUMNS), dtype=np.float32)
         for start in range(0, len(cells), _CHUNK):
             part = slice(start, start + _CHUNK)
-            found = network(self._columns(cells[part], columns), factor=factor).reshape(-1, factor, factor, factor)
-            np.clip(found, -FAR, FAR, out=found)
-            i, j, k = cells[part].T
-            blocks[i, :, j, :, k, :] = found
-            for axis in range(3):
-                ends = found.take((0, -1), axis=axis + 1)
-                others = tuple(a for a in (1, 2, 3) if a != axis + 1)
-                low[part, axis], high[part, axis] = ends.min(axis=others).T
-        return low, high
+            found[part] = network(self._columns(cells[part], columns), factor=factor)
+        return np.clip(found, -FAR, FAR, out=found).reshape(-1, factor, factor, factor)
 
     def _columns(self, cells: NDArray[np.int64], room: Array) -> Array:
         places = self._around.places(cells - MARGIN)
@@ -125,10 +114,10 @@ class _View:
         return part
 
 
-def extract(fine: Array, factor: int, level: float = 0.0) -> tuple[Array, NDArray[np.int32]]:
-    """Closed surface of a fine field: vertices (V, 3) in grid coordinates and triangles (F, 3) that look outwards."""
-    positions, triangles = isosurface(fine, level)
+def extract(field: BlockField, level: float = 0.0) -> tuple[Array, NDArray[np.int32]]:
+    """Closed surface of a field: vertices (V, 3) in grid coordinates and triangles (F, 3) that look outwards."""
+    positions, triangles = field.isosurface(level)
     positions += 0.5
-    positions /= factor
+    positions /= field.factor
     positions -= 0.5 + MARGIN
     return positions, triangles

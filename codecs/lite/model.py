@@ -30,8 +30,8 @@ WEIGHTS = 0
 """Which embedded networks a file needs. Part of the format: new networks get a new number, old ones stay."""
 SIDE = 1023
 """The longest side of the box in units of which the others are whole numbers. Part of the format."""
-SMOOTHING = (0, 20, 60, 200)
-"""Taubin steps by index. Part of the format."""
+SMOOTHING = ((0, 0.53), (60, 0.53), (120, 0.54), (200, 0.54))
+"""Taubin steps and how far they inflate, by index. Part of the format."""
 
 _FIELDS = (("weights", 4), ("grid", 4), ("x", 10), ("y", 10), ("z", 10), ("step", 2), ("level", 2), ("smoothing", 2),
            ("flags", 2), ("metallic", 4), ("roughness", 4))  # fmt: skip

@@ -16,19 +16,15 @@ from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel
 from squeeze3d.errors import FormatError
 from squeeze3d.geometry.smoothing import taubin
 
-FINE_UP_TO = 48
-"""Grids up to this size are decoded with 4^3 sub-cells to a cell, larger ones with 2^3. Part of the format."""
+FACTOR = 4
+"""Sub-cells of a cell along an axis at which fields are decoded. Part of the format."""
 
 
-def factor_of(header: Header) -> int:
-    """Sub-cells of a cell along an axis."""
-    return 4 if header.resolution <= FINE_UP_TO else 2
-
-
-def surface_of(fine: NDArray[np.float32], header: Header) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices (V, 3) in grid coordinates and triangles (F, 3) of a decoded field."""
-    positions, triangles = extract(fine, factor_of(header), LEVELS[header.level])
-    return taubin(positions, triangles, SMOOTHING[header.smoothing]), triangles
+def smoothed(
+    positions: NDArray[np.float32], triangles: NDArray[np.int32], header: Header
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """A surface with the header's smoothing."""
+    return taubin(positions, triangles, *SMOOTHING[header.smoothing]), triangles
 
 
 def to_mesh(model: LiteModel, limits: Limits) -> Mesh:
@@ -36,8 +32,8 @@ def to_mesh(model: LiteModel, limits: Limits) -> Mesh:
 
     Raises LimitError, or FormatError where the field has no surface.
     """
-    fine = decode_field(model.occupied, model.scalars, model.header.step, factor_of(model.header), limits=limits)
-    positions, triangles = surface_of(fine, model.header)
+    field = decode_field(model.occupied, model.scalars, model.header.step, FACTOR, limits=limits)
+    positions, triangles = smoothed(*extract(field, LEVELS[model.header.level]), model.header)
     if len(triangles) == 0:
         raise FormatError("the field has no surface")
     return assemble(model.pose, model.header, positions, triangles, model.colours)

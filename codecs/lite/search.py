@@ -26,10 +26,10 @@ from squeeze3d.codecs.colour.lookup import lookup
 from squeeze3d.codecs.colour.model import encode_cells
 from squeeze3d.codecs.colour.search import ColourSearch
 from squeeze3d.codecs.colour.settings import ColourSettings
-from squeeze3d.codecs.lite.build import LiteBuilder, Plan
+from squeeze3d.codecs.lite.build import COARSE, LiteBuilder, Plan
 from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel, encode_geometry, to_container
 from squeeze3d.codecs.lite.options import RESOLUTIONS, LiteOptions
-from squeeze3d.codecs.lite.rebuild import surface_of, to_mesh, vertex_normals
+from squeeze3d.codecs.lite.rebuild import FACTOR, to_mesh, vertex_normals
 from squeeze3d.codecs.lite.steps import STEPS
 from squeeze3d.codecs.spec import Job
 
@@ -52,6 +52,10 @@ GROWTH = 1.7
 """Bytes of a structure grow about with this power of the grid's resolution."""
 TAUS = (1.0, 0.55, 1.5, 0.75)
 """Closing radii in cells, the most useful first. Smaller ones are kinder to gaps, larger ones cheaper."""
+SEALING = 2.0
+"""Closing radius for what leaks: cracks that let the flood into a hollow object."""
+LEAK = 0.85
+"""A structure leaks where sealing takes its bytes below this part."""
 COLOUR_SIDE = 64
 """Colour grids beyond this many cells a side are only tried where there are bytes to fill them."""
 
@@ -102,7 +106,7 @@ class Search:
         found = []
         for index, plan in enumerate(finalists):
             job.progress("colours", 0.5 + 0.4 * index / len(finalists))
-            result = self._coloured(plan, room)
+            result = self._coloured(plan, room, COARSE)
             if result is not None:
                 found.append(result)
         if not found:
@@ -117,10 +121,13 @@ class Search:
             self.builder.usual_share = (
                 PLAIN_SHARE if self.builder.is_plain else min(SHARES, key=lambda s: abs(s - used))
             )
-        if self.effort >= 3:
-            thorough = self._coloured(best.plan, room, quick=False)
-            best = self._smoothed(max(filter(None, (best, thorough)), key=lambda f: f.score))
-        return best
+        return self._refined(best, room)
+
+    def _refined(self, found: Found, room: float) -> Found:
+        """The winner, made as it is decoded: with all sub-cells, and colours chosen with more care."""
+        thorough = self.effort >= 3
+        best = self._coloured(found.plan, room, FACTOR, thorough=thorough) or found
+        return self._smoothed(best) if thorough else best
 
     def _finalists(self, room: float) -> list[Plan]:
         """The best plan for each of some shares of the room, the largest share first."""
@@ -129,7 +136,7 @@ class Search:
         looked = self._looked(shares[0] * room, list(self._first(shares[0] * room)))
         best = [plan for share in shares if (plan := self._best(looked, share * room)) is not None]
         for tau in self._taus[1:]:
-            others = [dataclasses.replace(plan, tau=tau) for plan in dict.fromkeys(best)]
+            others = [dataclasses.replace(plan, tau=tau) for plan in dict.fromkeys(best) if plan.tau != SEALING]
             looked += self._looked(
                 shares[0] * room, [plan for plan in others if self.builder.is_possible(plan.grid, plan.tau)]
             )
@@ -156,14 +163,16 @@ class Search:
     def _looked(self, most: float, plans: list[Plan]) -> list[Plan]:
         """Plans that fit, after a look at each."""
         fitting: list[Plan] = []
+        levels: dict[int, int] = {}
         level = 1
         for index, plan in enumerate(plans):
             self.job.progress("shape", 0.05 + 0.45 * index / len(plans))
             if self.builder.geometry(plan).bits / 8 <= most:
-                # In a hurry, what suits one plan has to do for all.
-                shape = self.builder.shape(plan, level, climb=self.effort >= 3 or not fitting)
+                # What suits one plan suits others of the same precision; in a hurry, all others.
+                known = plan.step in levels or (self.effort < 3 and bool(levels))
+                shape = self.builder.shape(plan, levels.get(plan.step, level), climb=not known)
                 if np.isfinite(shape.score):
-                    level = shape.level
+                    levels[plan.step] = level = shape.level
                     fitting.append(plan)
         return fitting
 
@@ -172,11 +181,27 @@ class Search:
         return max(fitting, key=lambda plan: self.builder.shape(plan).score, default=None)
 
     def _first(self, most: float) -> list[Plan]:
-        """Plans of the favourite closing radius that are worth a look, fine grids before coarse ones."""
+        """Plans that are worth a look at first, fine grids before coarse ones."""
         tau = self._taus[0]
+        grids = self._grids(tau, most)
+        # A crack of a cell lets the flood in at fine grids: a hollow object then pays for its inside.
+        if (
+            not self.options.tau
+            and grids
+            and self._structure(grids[0], SEALING) < LEAK * self._structure(grids[0], tau)
+        ):
+            tau = SEALING
+            grids = self._grids(tau, most)
+        return self._fair(tau, grids, most)[: 3 + 2 * self.effort]
+
+    def _leaks(self, grid: int, tau: float) -> bool:
+        return self._structure(grid, SEALING) < LEAK * self._structure(grid, tau)
+
+    def _fair(self, tau: float, grids: list[int], most: float) -> list[Plan]:
+        """Plans of one closing radius that take a fair share of the bytes."""
         steps = (self.options.step,) if self.options.step >= 0 else range(len(STEPS))
         plans = []
-        for grid in self._grids(tau, most):
+        for grid in grids:
             for step in steps:
                 plan = Plan(grid, tau, step)
                 if self.builder.geometry(plan).bits / 8 > most:
@@ -185,10 +210,8 @@ class Search:
         least = (PLAIN_LEAST if self.builder.is_plain or self.effort < 3 else LEAST) * most
         # Where everything is small, the finest there is.
         fair = [plan for plan in plans if self.builder.geometry(plan).bits / 8 >= least] or plans[:3]
-        if self.effort > 1:
-            return fair[: 3 + 2 * self.effort]
         # Where a thin wall is lost with scalars, it may be there without.
-        return list(dict.fromkeys(fair[:3] + plans[:1]))
+        return fair if self.effort > 1 else list(dict.fromkeys(fair[:3] + plans[:1]))
 
     def _grids(self, tau: float, most: float) -> list[int]:
         """Grids whose structure fits and takes a fair share, finest first."""
@@ -241,19 +264,19 @@ class Search:
             return 0.0
         return self.builder.geometry(Plan(grid, tau, 0)).bits / 8
 
-    def _coloured(self, plan: Plan, room: float, *, quick: bool = True) -> Found | None:
-        """A plan with the colours that fit beside it."""
+    def _coloured(self, plan: Plan, room: float, factor: int, *, thorough: bool = False) -> Found | None:
+        """A plan with the colours that fit beside it, on a field of `factor` sub-cells."""
         builder = self.builder
         made = builder.geometry(plan)
-        level = builder.best_level(plan) if self.effort > 1 else builder.shape(plan).level
+        level = builder.shape(plan).level if factor == COARSE else builder.fine_level(plan, climb=self.effort > 1)
         header = dataclasses.replace(builder.header(plan), level=level)
-        flags, rgb, weights = builder.cell_colours(plan, header)
+        flags, rgb, weights = builder.cell_colours(plan, header, factor)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]
         skips = [skip for skip in range(5) if 6 <= resolution >> skip <= max(COLOUR_SIDE, left / 10)][:3] or [0]
         full = Hierarchy(flags)
-        for candidate in ColourSearch(full, rgb, weights).fill(left, skips, quick=quick):
-            found = self._finished(plan, header, Paint(full, rgb, weights, candidate.settings))
+        for candidate in ColourSearch(full, rgb, weights).fill(left, skips, quick=not thorough):
+            found = self._finished(plan, header, Paint(full, rgb, weights, candidate.settings), factor)
             if len(found.symbols) <= room:
                 return found
         return None
@@ -262,19 +285,19 @@ class Search:
         """The same file with the smoothing that looks best; it takes no room."""
         for smoothing in range(1, len(SMOOTHING)):
             header = dataclasses.replace(found.model.header, smoothing=smoothing)
-            smoother = self._finished(found.plan, header, found.paint)
+            smoother = self._finished(found.plan, header, found.paint, FACTOR)
             if smoother.score <= found.score:
                 break
             found = smoother
         return found
 
-    def _finished(self, plan: Plan, header: Header, paint: Paint) -> Found:
+    def _finished(self, plan: Plan, header: Header, paint: Paint, factor: int) -> Found:
         builder = self.builder
         made = builder.geometry(plan)
         encoder = encode_geometry(header, made.occupied, made.scalars)
         colours = encode_cells(encoder, paint.full, paint.rgb, paint.weights, paint.settings)
         model = LiteModel(builder.pose, header, made.occupied, made.scalars, colours)
-        positions, triangles = surface_of(builder.field(plan), header)
+        positions, triangles = builder.decoded(plan, header, factor)
         world = header.frame(builder.pose).to_world(positions)
         score = builder.preview.score(world, triangles, vertex_normals(world, triangles), lookup(colours, positions))
         return Found(plan, paint, model, encoder.finish(), score)

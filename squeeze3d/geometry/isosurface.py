@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 CLEARANCE = 0.02
 """Least distance between a vertex and the samples next to it, in sample spacings: no triangle shrinks to a point."""
 
+CORNERS = np.array([[k & 1, k >> 1 & 1, k >> 2] for k in range(8)], dtype=np.int64)
+"""(8, 3) corners of a cube, by number."""
+
 _FACES = tuple((axis, side) for axis in range(3) for side in (0, 1))
 _Edge = tuple[int, int]
 """An edge of the cube: number of its lower corner, axis. Corner k lies at (k & 1, k >> 1 & 1, k >> 2)."""
@@ -44,33 +47,53 @@ def isosurface(samples: NDArray[np.floating], level: float = 0.0) -> tuple[NDArr
         edge[:1] = edge[-1:] = False
     strides = np.array([samples.shape[1] * samples.shape[2], samples.shape[2], 1], dtype=np.int64)
     cubes = np.flatnonzero(_mixed(inside))
-    flat = inside.reshape(-1)
-    corner_steps = np.array([sum(strides[a] for a in range(3) if k >> a & 1) for k in range(8)], dtype=np.int64)
-    corners = np.stack([flat[cubes + step] for step in corner_steps], axis=1)
-    patterns = np.packbits(corners, axis=1, bitorder="little")[:, 0]
+    places = cubes[:, None] + CORNERS @ strides
+    # Only entries of mixed cubes are ever read; the rest stays untouched, and costs no memory.
+    slots = np.empty(samples.size, dtype=np.int32)
+    slots[cubes] = np.arange(len(cubes), dtype=np.int32)
+    origins = np.stack(np.unravel_index(cubes, samples.shape), axis=1).astype(np.int64)
+    return polygonise(
+        samples.reshape(-1)[places].astype(np.float32), inside.reshape(-1)[places], level, origins, slots[places]
+    )
 
-    # Every crossed edge starts at the lower corner of a mixed cube, since the border is outside: number them there.
-    crossed = corners[:, :1] ^ corners[:, [1, 2, 4]]
+
+def polygonise(
+    values: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    level: float,
+    origins: NDArray[np.int64],
+    cubes: NDArray[np.int32],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Surface within some cubes, among them all that have inside and outside corners.
+
+    Parameters
+    ----------
+    values, inside : (N, 8) samples at the corners of each cube, in the order of `CORNERS`, and which count as inside.
+    origins : (N, 3) index coordinates of their lowest corners.
+    cubes : (N, 8) the rows of the cubes whose lowest corners are the corners of a cube; anything where there is none.
+        Every crossed edge must start at the lowest corner of a cube.
+
+    Returns
+    -------
+    positions, triangles : as of `isosurface`.
+    """
+    patterns = np.packbits(inside, axis=1, bitorder="little")[:, 0]
+    crossed = inside[:, :1] ^ inside[:, [1, 2, 4]]
     numbers = np.cumsum(crossed.reshape(-1), dtype=np.int32).reshape(-1, 3) - 1
     owner, axes = np.nonzero(crossed)
-    values = samples.reshape(-1)
-    first = values[cubes[owner]].astype(np.float32)
-    second = values[cubes[owner] + strides[axes]].astype(np.float32)
+    first, second = values[owner, 0], values[owner, 1 << axes]
     # At the border two inside samples may be on both ends.
     rise = np.where(second == first, np.float32(1), second - first)
     share = np.clip((np.float32(level) - first) / rise, CLEARANCE, 1 - CLEARANCE)
-    positions = np.stack(np.unravel_index(cubes[owner], samples.shape), axis=1).astype(np.float32)
+    positions = origins[owner].astype(np.float32)
     positions[np.arange(len(owner)), axes] += share
 
     counts, edges = _tables()
     amounts = counts[patterns]
-    place = np.repeat(np.arange(len(cubes)), amounts)
+    place = np.repeat(np.arange(len(values)), amounts)
     order = np.arange(len(place)) - np.repeat(np.cumsum(amounts) - amounts, amounts)
     chosen = edges[patterns[place], order]
-    # Only entries of mixed cubes are ever read; the rest stays untouched, and costs no memory.
-    slots = np.empty(samples.size, dtype=np.int32)
-    slots[cubes] = np.arange(len(cubes), dtype=np.int32)
-    starts = slots[cubes[place, None] + corner_steps[chosen // 3]]
+    starts = cubes[place[:, None], chosen // 3]
     return positions, numbers[starts, chosen % 3]
 
 

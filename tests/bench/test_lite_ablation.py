@@ -31,7 +31,7 @@ def occupied() -> np.ndarray:
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("inset", [0.0, 0.1])
 def test_interpolation_is_trilinear(occupied: np.ndarray, factor: int, inset: float):
-    found = decode_field(occupied, None, 0, factor, network=interpolation(inset))
+    found = decode_field(occupied, None, 0, factor, network=interpolation(inset)).dense()
     values = np.where(np.pad(occupied, MARGIN + 1), -0.5, 0.5)
     axes = [MARGIN + (np.arange(factor * (n + 2 * MARGIN)) + 0.5) / factor - 0.5 for n in occupied.shape]
     expected = map_coordinates(values, np.meshgrid(*axes, indexing="ij"), order=1) + inset
@@ -43,8 +43,8 @@ def test_interpolation_is_trilinear(occupied: np.ndarray, factor: int, inset: fl
 
 def test_interpolation_does_not_see_scalars(occupied: np.ndarray):
     scalars = np.ones(int(surface_flags(occupied).sum()), dtype=np.int32)
-    with_scalars = decode_field(occupied, scalars, 2, 4, network=interpolation())
-    assert np.array_equal(with_scalars, decode_field(occupied, None, 0, 4, network=interpolation()))
+    with_scalars = decode_field(occupied, scalars, 2, 4, network=interpolation()).dense()
+    assert np.array_equal(with_scalars, decode_field(occupied, None, 0, 4, network=interpolation()).dense())
 
 
 def test_all_colours_are_those_of_a_search_that_is_not_quick(occupied: np.ndarray):

@@ -199,7 +199,9 @@ def test_grids_of_mesh_lite_are_the_ones_of_the_code():
     assert " ".join(map(str, RESOLUTIONS)) in listed["`grid`"][1]
     assert ", ".join(f"{step:g}" for step in STEPS[1:]) in listed["`step`"][1]
     assert ", ".join(f"{level:g}" for level in LEVELS) in listed["`level`"][1]
-    assert ", ".join(map(str, lite_model.SMOOTHING)) in listed["`smoothing`"][1]
+    smoothing = ", ".join(f"{steps} by {inflate:g}" for steps, inflate in lite_model.SMOOTHING[1:])
+    assert lite_model.SMOOTHING[0][0] == 0
+    assert f"0, {smoothing}" in listed["`smoothing`"][1]
     assert f"networks decode the file: {lite_model.WEIGHTS}," in listed["`weights`"][1]
     largest = max(lite_model.Header(len(RESOLUTIONS) - 1, (lite_model.SIDE,) * 3).cells) + 1
     assert f"{largest}^3 at most" in fields

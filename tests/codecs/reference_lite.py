@@ -464,14 +464,13 @@ def residual_rows(
 
 
 def distance_field(lite: Lite) -> np.ndarray:
-    """Section 9, distance field: in 64-bit floating point, an array of `f (n + 3)` samples along each axis."""
-    factor = 4 if RESOLUTIONS[lite.header["grid"]] <= 48 else 2
+    """Section 9, distance field: in 64-bit floating point, an array of `4 (n + 3)` samples along each axis."""
     boxes = box_numbers(lite.occupied)
     cells = [moved(cell, (-1, -1, -1)) for cell in product(*(range(side + 2) for side in lite.shape))]
-    samples = {cell: np.full((factor,) * 3, -0.7 if cell in lite.occupied else 0.7) for cell in cells}
+    samples = {cell: np.full((4,) * 3, -0.7 if cell in lite.occupied else 0.7) for cell in cells}
     mixed = [cell for cell in cells if 0 < boxes.get(cell, 0) < 27]
     solid = [cell for cell in mixed if cell in lite.occupied]
-    samples.update(network_samples(lite, boxes, solid, factor))
+    samples.update(network_samples(lite, boxes, solid))
     reached = set()
     for cell in solid:
         for axis in range(3):
@@ -479,15 +478,15 @@ def distance_field(lite: Lite) -> np.ndarray:
                 beside = tuple(c + step * (k == axis) for k, c in enumerate(cell))
                 if beside not in lite.occupied and samples[cell].take(end, axis).min() < 0.3:
                     reached.add(beside)
-    samples.update(network_samples(lite, boxes, raster(reached), factor))
-    field = np.empty([factor * (side + 2) for side in lite.shape])
+    samples.update(network_samples(lite, boxes, raster(reached)))
+    field = np.empty([4 * (side + 2) for side in lite.shape])
     for cell, values in samples.items():
-        x, y, z = (factor * (c + 1) for c in cell)
-        field[x : x + factor, y : y + factor, z : z + factor] = values
+        x, y, z = (4 * (c + 1) for c in cell)
+        field[x : x + 4, y : y + 4, z : z + 4] = values
     return field
 
 
-def network_samples(lite: Lite, boxes: dict[Cell, int], cells: list[Cell], factor: int) -> dict[Cell, np.ndarray]:
+def network_samples(lite: Lite, boxes: dict[Cell, int], cells: list[Cell]) -> dict[Cell, np.ndarray]:
     step = (0.0, 0.45, 0.3, 0.15)[lite.header["step"]]
     scalars = lite.scalars or {}
     weights = {name: values.astype(np.float64) for name, values in read_weights("lite-field.safetensors")[0].items()}
@@ -503,7 +502,5 @@ def network_samples(lite: Lite, boxes: dict[Cell, int], cells: list[Cell], facto
         for k in range(1, last):
             h = h + np.maximum(0, weights[f"layers.{k}.weight"] @ h + weights[f"layers.{k}.bias"])
         y = (weights[f"layers.{last}.weight"] @ h + weights[f"layers.{last}.bias"]).reshape(4, 4, 4)
-        if factor == 2:
-            y = np.array([y[i : i + 2, j : j + 2, k : k + 2].mean() for i, j, k in product((0, 2), repeat=3)])
-        result[cell] = np.clip(y.reshape((factor,) * 3), -0.7, 0.7)
+        result[cell] = np.clip(y, -0.7, 0.7)
     return result

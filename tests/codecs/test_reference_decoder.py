@@ -33,7 +33,7 @@ from squeeze3d.codecs.lite import model as lite
 from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.context_net import odds_tables
 from squeeze3d.codecs.lite.field import decode_field
-from squeeze3d.codecs.lite.rebuild import factor_of
+from squeeze3d.codecs.lite.rebuild import FACTOR
 from squeeze3d.codecs.lite.structure import encode_structure
 from squeeze3d.codecs.surface import rebuild
 from squeeze3d.codecs.surface.connectivity import encode_connectivity
@@ -296,7 +296,7 @@ def test_distance_fields_agree_nearly(grid, sides, step):
     occupied = bumpy_shell([cells + 1 for cells in header.cells], 6)
     data = lite_file(header, occupied, ALL_MODES[0])
     model = lite.from_container(Container.from_bytes(data), Limits())
-    theirs = decode_field(model.occupied, model.scalars, step, factor_of(header))
+    theirs = decode_field(model.occupied, model.scalars, step, FACTOR).dense()
     mine = distance_field(reference.decode(data))
     assert mine.shape == theirs.shape
     assert np.abs(mine - theirs).max() < 1e-3

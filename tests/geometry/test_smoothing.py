@@ -24,6 +24,24 @@ def test_ripple_goes_and_size_stays():
     assert smooth.mean() == pytest.approx(8.0, abs=0.1)
 
 
+@pytest.mark.parametrize(("steps", "inflate"), [(1, 0.53), (20, 0.53), (120, 0.54), (200, 0.54)])
+def test_it_equals_one_step_after_the_other(steps, inflate):
+    positions, triangles = rough_ball(0.2)
+    neighbours = [set() for _ in positions]
+    for triangle in triangles.tolist():
+        for vertex in triangle:
+            neighbours[vertex] |= set(triangle) - {vertex}
+    width = max(map(len, neighbours))
+    rows = np.array([[*sorted(near), *[own] * (width - len(near))] for own, near in enumerate(neighbours)])
+    counts = np.array([len(near) for near in neighbours])[:, None]
+    slow = positions.astype(np.float64)
+    for _ in range(steps):
+        for weight in (0.5, -inflate):
+            means = (slow[rows].sum(axis=1) - (width - counts) * slow) / counts
+            slow = slow + weight * (means - slow)
+    assert np.abs(taubin(positions, triangles, steps, inflate) - slow).max() < 0.01
+
+
 def test_no_steps_change_nothing():
     positions, triangles = rough_ball(0.2)
     assert np.array_equal(taubin(positions, triangles, 0), positions)

@@ -17,6 +17,7 @@ from squeeze3d.codecs.lite.field_net import OUTPUTS, FieldNetwork, embedded_netw
 from squeeze3d.codecs.lite.patches import COLUMNS
 from squeeze3d.codecs.lite.steps import quantise
 from squeeze3d.errors import FormatError, InputError, LimitError
+from squeeze3d.geometry.block_field import BlockField
 
 SIZE = 17
 
@@ -44,6 +45,14 @@ def truth(shape: str, factor: int) -> NDArray[np.float64]:
     return distances(shape, np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1))
 
 
+def as_blocks(samples: NDArray[np.float32], factor: int) -> BlockField:
+    """A field that has a block for every cell."""
+    x, y, z = (size // factor for size in samples.shape)
+    blocks = samples.reshape(x, factor, y, factor, z, factor).transpose(0, 2, 4, 1, 3, 5)
+    cells = np.argwhere(np.ones((x, y, z), dtype=bool))
+    return BlockField(np.zeros((x, y, z), dtype=bool), cells, blocks.reshape(-1, factor, factor, factor), FAR)
+
+
 def network(seed: int = 0, width: int = 8) -> FieldNetwork:
     rng = np.random.default_rng(seed)
     sizes = (COLUMNS, width, width, OUTPUTS)
@@ -59,7 +68,7 @@ def network(seed: int = 0, width: int = 8) -> FieldNetwork:
 @pytest.mark.parametrize("shape", ["ball", "slab"])
 def test_the_shipped_network_finds_the_surface(shape, factor):
     occupied, _ = sampled(shape)
-    field = decode_field(occupied, None, 0, factor)
+    field = decode_field(occupied, None, 0, factor).dense()
     expected = truth(shape, factor)
     assert field.shape == expected.shape
     near = np.abs(expected) < 0.2
@@ -75,14 +84,14 @@ def test_scalars_bring_the_field_closer(shape):
     errors = []
     for index in range(4):
         scalars = quantise(centres, index) if index else None
-        errors.append(np.abs(decode_field(occupied, scalars, index, 4) - expected)[near].mean())
+        errors.append(np.abs(decode_field(occupied, scalars, index, 4).dense() - expected)[near].mean())
     assert errors[3] < errors[2] < errors[0]
     assert errors[3] < 0.7 * errors[0]
 
 
 def test_cells_far_from_the_surface_are_constant():
     occupied, _ = sampled("ball")
-    field = decode_field(occupied, None, 0, 2, network=network())
+    field = decode_field(occupied, None, 0, 2, network=network()).dense()
     coarse = field.reshape(SIZE + 2, 2, SIZE + 2, 2, SIZE + 2, 2).transpose(0, 2, 4, 1, 3, 5)
     plain = ~mixed_flags(occupied)
     inside = np.pad(occupied, 1)[plain]
@@ -94,7 +103,7 @@ def test_cells_far_from_the_surface_are_constant():
 def test_factor_2_is_the_mean_of_factor_4():
     occupied, centres = sampled("slab")
     small = FieldNetwork((*network().layers[:-1], tuple(part / 50 for part in network().layers[-1])))
-    fine, coarse = (decode_field(occupied, quantise(centres, 2), 2, factor, network=small) for factor in (4, 2))
+    fine, coarse = (decode_field(occupied, quantise(centres, 2), 2, factor, network=small).dense() for factor in (4, 2))
     n = 2 * (SIZE + 2)
     means = fine.reshape(n, 2, n, 2, n, 2).mean(axis=(1, 3, 5))
     solid = np.pad(occupied, 1).repeat(2, 0).repeat(2, 1).repeat(2, 2)
@@ -103,7 +112,7 @@ def test_factor_2_is_the_mean_of_factor_4():
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_surfaces_lie_at_their_level_and_look_outwards(level):
-    positions, triangles = extract(truth("ball", 4).astype(np.float32), 4, level)
+    positions, triangles = extract(as_blocks(truth("ball", 4).astype(np.float32), 4), level)
     assert np.linalg.norm(positions - 8, axis=1) == pytest.approx(6.3 + level, abs=0.01)
     a, b, c = positions.astype(np.float64)[triangles].transpose(1, 0, 2)
     assert np.einsum("nk,nk->", a, np.cross(b, c)) / 6 == pytest.approx(4.19 * (6.3 + level) ** 3, rel=0.01)
@@ -111,14 +120,14 @@ def test_surfaces_lie_at_their_level_and_look_outwards(level):
 
 @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 6, 3)])
 def test_the_smallest_structures_give_a_surface(shape):
-    positions, triangles = extract(decode_field(np.ones(shape, dtype=bool), None, 0, 4), 4, 0.1)
+    positions, triangles = extract(decode_field(np.ones(shape, dtype=bool), None, 0, 4), 0.1)
     assert len(triangles) >= 4
     assert (positions >= -1.5).all()
     assert (positions <= np.array(shape) + 0.5).all()
 
 
 def test_an_empty_structure_gives_an_empty_surface():
-    positions, triangles = extract(decode_field(np.zeros((3, 3, 3), dtype=bool), None, 0, 4), 4)
+    positions, triangles = extract(decode_field(np.zeros((3, 3, 3), dtype=bool), None, 0, 4))
     assert len(positions) == len(triangles) == 0
 
 
