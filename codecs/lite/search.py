@@ -52,6 +52,8 @@ GROWTH = 1.7
 """Bytes of a structure grow about with this power of the grid's resolution."""
 TAUS = (1.0, 0.55, 1.5, 0.75)
 """Closing radii in cells, the most useful first. Smaller ones are kinder to gaps, larger ones cheaper."""
+GENTLE = 1
+"""Smoothing where there is no time to look at others: it hardly ever does harm."""
 SEALING = 2.0
 """Closing radius for what leaks: cracks that let the flood into a hollow object."""
 LEAK = 0.85
@@ -103,6 +105,8 @@ class Search:
         if room <= RAW:
             return None
         finalists = self._finalists(room)
+        if self.effort < 3 and len(finalists) == 1:
+            return self._coloured(finalists[0], room, FACTOR)
         found = []
         for index, plan in enumerate(finalists):
             job.progress("colours", 0.5 + 0.4 * index / len(finalists))
@@ -268,8 +272,12 @@ class Search:
         """A plan with the colours that fit beside it, on a field of `factor` sub-cells."""
         builder = self.builder
         made = builder.geometry(plan)
-        level = builder.shape(plan).level if factor == COARSE else builder.fine_level(plan, climb=self.effort > 1)
-        header = dataclasses.replace(builder.header(plan), level=level)
+        if factor == COARSE:
+            level, smoothing = builder.shape(plan).level, 0
+        else:
+            level = builder.fine_level(plan, climb=self.effort > 1)
+            smoothing = 0 if thorough else GENTLE
+        header = dataclasses.replace(builder.header(plan), level=level, smoothing=smoothing)
         flags, rgb, weights = builder.cell_colours(plan, header, factor)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]
