@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 import json
 from pathlib import Path
 
@@ -30,6 +31,15 @@ from squeeze3d.training.rates import (
 from squeeze3d.training.trainer import RunConfig, train_mapping
 
 RATES = (1.0, 2.0, 4.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A network trained for a moment depends on the order of sums, which depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
