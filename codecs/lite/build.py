@@ -18,9 +18,11 @@ from squeeze3d.bitstream.pose import LARGEST, Pose
 from squeeze3d.codecs.colour.lookup import cell_means
 from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
+from squeeze3d.codecs.lite.field_net import SUB
 from squeeze3d.codecs.lite.model import Header, sides_of
 from squeeze3d.codecs.lite.preview import Preview
 from squeeze3d.codecs.lite.rebuild import FACTOR, smoothed, vertex_normals
+from squeeze3d.codecs.lite.refine import Refined, refine_scalars
 from squeeze3d.codecs.lite.scalars import scalar_bits
 from squeeze3d.codecs.lite.steps import quantise
 from squeeze3d.codecs.lite.structure import structure_bits
@@ -44,6 +46,10 @@ REACH = 0.03
 """How far in front of a place, in sides of the box, its visible colour is looked for."""
 
 
+PRICE = 1.2
+"""What a bit is worth in the error that refinement lessens: at this, scalars take about as many bits as before."""
+ROUNDS = 12
+"""Gradient steps of a refinement."""
 HIDDEN = 0.1
 """What a place that nobody sees counts next to one that is seen as usual."""
 
@@ -55,6 +61,8 @@ class Plan:
     grid: int
     tau: float
     step: int
+    refined: bool = False
+    """Whether scalars are those of `refine_scalars`, not of rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +177,22 @@ class LiteBuilder:
             if key not in self._structure_bits:
                 self._structure_bits[key] = structure_bits(occupied)
             bits, scalars = self._structure_bits[key], None
-            if plan.step:
+            if plan.refined:
+                refined = self._refined_scalars(dataclasses.replace(plan, refined=False))
+                scalars = refined.scalars
+                bits += refined.bits
+            elif plan.step:
                 scalars = quantise(centres[surface_flags(occupied)], plan.step)
                 bits += scalar_bits(occupied, scalars, plan.step)
             self._geometries[plan] = Geometry(occupied, scalars, bits)
         return self._geometries[plan]
+
+    def _refined_scalars(self, plan: Plan) -> Refined:
+        made = self.geometry(plan)
+        assert made.scalars is not None
+        level = LEVELS[self.fine_level(plan, climb=True)]
+        truth = self._solids[plan.grid].fine(plan.tau, SUB)
+        return refine_scalars(made.occupied, made.scalars, truth, plan.step, level, PRICE, ROUNDS)
 
     def is_possible(self, grid: int, tau: float) -> bool:
         """Whether the grid holds anything of the surface."""

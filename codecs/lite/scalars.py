@@ -71,6 +71,22 @@ def scalar_bits(
     return float(sum(cascade_bits(values + alphabet // 2, tables, alphabet).sum() for tables, values in passes))
 
 
+def scalar_costs(
+    occupied: NDArray[np.bool_], scalars: NDArray[np.integer], step_index: int, *, net: ContextNet | None = None
+) -> NDArray[np.float64]:
+    """(K, alphabet) bits that each value would take at each surface cell, all others being as they are."""
+    alphabet = SYMBOLS[step_index]
+    net = net or embedded_scalar_net()
+    contexts = _Contexts(occupied, step_index)
+    costs = np.zeros((contexts.count, alphabet))
+    for rows in contexts.passes():
+        tables = contexts.tables(net, rows)
+        for value in range(alphabet):
+            costs[rows, value] = cascade_bits(np.full(len(rows), value), tables, alphabet)
+        contexts.learn(rows, np.asarray(scalars)[rows].astype(np.int64))
+    return costs
+
+
 def decode_scalars(
     decoder: SymbolDecoder, occupied: NDArray[np.bool_], step_index: int, *, net: ContextNet | None = None
 ) -> NDArray[np.int32] | None:

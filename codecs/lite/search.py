@@ -52,6 +52,8 @@ GROWTH = 1.7
 """Bytes of a structure grow about with this power of the grid's resolution."""
 TAUS = (1.0, 0.55, 1.5, 0.75)
 """Closing radii in cells, the most useful first. Smaller ones are kinder to gaps, larger ones cheaper."""
+REFINE_FROM = 7
+"""Effort from which scalars are refined."""
 GENTLE = 1
 """Smoothing where there is no time to look at others: it hardly ever does harm."""
 SEALING = 2.0
@@ -129,9 +131,13 @@ class Search:
 
     def _refined(self, found: Found, room: float) -> Found:
         """The winner, made as it is decoded: with all sub-cells, and colours chosen with more care."""
-        thorough = self.effort >= 3
-        best = self._coloured(found.plan, room, FACTOR, thorough=thorough) or found
-        return self._smoothed(best) if thorough else best
+        if self.effort < 3:
+            return self._coloured(found.plan, room, FACTOR) or found
+        plans = [found.plan]
+        if self.effort >= REFINE_FROM and found.plan.step:
+            plans.append(dataclasses.replace(found.plan, refined=True))
+        made = [self._coloured(plan, room, FACTOR, thorough=True) for plan in plans]
+        return max((self._smoothed(each) for each in made if each is not None), key=lambda f: f.score, default=found)
 
     def _finalists(self, room: float) -> list[Plan]:
         """The best plan for each of some shares of the room, the largest share first."""
