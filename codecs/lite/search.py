@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,15 +195,13 @@ class Search:
         """Plans that are worth a look at first, fine grids before coarse ones."""
         tau = self._taus[0]
         grids = self._grids(tau, most)
-        # A crack of a cell lets the flood in at fine grids: a hollow object then pays for its inside.
-        if (
-            not self.options.tau
-            and grids
-            and self._structure(grids[0], SEALING) < LEAK * self._structure(grids[0], tau)
-        ):
-            tau = SEALING
-            grids = self._grids(tau, most)
-        return self._fair(tau, grids, most)[: 3 + 2 * self.effort]
+        plans = self._fair(tau, grids, most)
+        # A crack of a cell lets the flood in at fine grids: a hollow object then pays for its inside. In clutter it is
+        # the gaps that cost, and closing them may do harm: both are looked at.
+        if self.effort > 1 and not self.options.tau and grids and self._leaks(grids[0], tau):
+            sealed = self._fair(SEALING, self._grids(SEALING, most), most)
+            plans = [plan for pair in zip_longest(sealed, plans) for plan in pair if plan is not None]
+        return plans[: 3 + 2 * self.effort]
 
     def _leaks(self, grid: int, tau: float) -> bool:
         return self._structure(grid, SEALING) < LEAK * self._structure(grid, tau)
