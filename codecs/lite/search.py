@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from squeeze3d.codecs.colour.model import encode_cells
 from squeeze3d.codecs.colour.search import ColourSearch
 from squeeze3d.codecs.colour.settings import ColourSettings
 from squeeze3d.codecs.lite.build import COARSE, LiteBuilder, Plan
+from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.model import SMOOTHING, Header, LiteModel, encode_geometry, to_container
 from squeeze3d.codecs.lite.options import RESOLUTIONS, LiteOptions
 from squeeze3d.codecs.lite.rebuild import FACTOR, to_mesh, vertex_normals
@@ -59,8 +59,8 @@ GENTLE = 1
 """Smoothing where there is no time to look at others: it hardly ever does harm."""
 SEALING = 2.0
 """Closing radius for what leaks: cracks that let the flood into a hollow object."""
-LEAK = 0.85
-"""A structure leaks where sealing takes its bytes below this part."""
+LEAK = 0.8
+"""A structure leaks where sealing leaves less than this part of its surface cells."""
 COLOUR_SIDE = 64
 """Colour grids beyond this many cells a side are only tried where there are bytes to fill them."""
 
@@ -195,16 +195,15 @@ class Search:
         """Plans that are worth a look at first, fine grids before coarse ones."""
         tau = self._taus[0]
         grids = self._grids(tau, most)
-        plans = self._fair(tau, grids, most)
-        # A crack of a cell lets the flood in at fine grids: a hollow object then pays for its inside. In clutter it is
-        # the gaps that cost, and closing them may do harm: both are looked at.
+        # A crack of a cell lets the flood in at fine grids: a hollow object then pays for its inside.
         if self.effort > 1 and not self.options.tau and grids and self._leaks(grids[0], tau):
-            sealed = self._fair(SEALING, self._grids(SEALING, most), most)
-            plans = [plan for pair in zip_longest(sealed, plans) for plan in pair if plan is not None]
-        return plans[: 3 + 2 * self.effort]
+            tau = SEALING
+            grids = self._grids(tau, most)
+        return self._fair(tau, grids, most)[: 3 + 2 * self.effort]
 
     def _leaks(self, grid: int, tau: float) -> bool:
-        return self._structure(grid, SEALING) < LEAK * self._structure(grid, tau)
+        sealed, usual = (np.count_nonzero(surface_flags(self.builder.centres(grid, t) < 0.5)) for t in (SEALING, tau))
+        return bool(sealed < LEAK * usual)
 
     def _fair(self, tau: float, grids: list[int], most: float) -> list[Plan]:
         """Plans of one closing radius that take a fair share of the bytes."""
