@@ -75,7 +75,7 @@ def cell_means(
     owner = around[rows, best]
     kept = weights[rows, best] > 0
     share = np.ones(len(points)) if importance is None else np.asarray(importance, dtype=np.float64)
-    total = np.bincount(owner[kept], share[kept], count)
+    total = np.bincount(owner[kept], share[kept], count).astype(np.float64)
     colours = np.asarray(rgb, dtype=np.float64)[kept] * share[kept, None]
     sums = np.stack([np.bincount(owner[kept], colours[:, k], count) for k in range(3)], axis=1)
     means = np.rint(sums / np.where(total > 0, total, 1.0)[:, None])
