@@ -26,6 +26,14 @@ SOURCE_KEY = "converted_from_sha256"
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Names under which training scripts keep the weights beside the optimiser, step and settings."""
+_PART = "_state_dict"
+"""What names end in where a checkpoint holds several networks."""
+_NUMBERS = (
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+)
+"""What numbers of NumPy are pickled as, by versions 1 and 2: scores that training scripts keep beside the weights."""
 _MOST_NAME = 1000
 """Characters of a dotted name, and so a bound of the depth."""
 _MOST_GROWTH = 4
@@ -36,7 +44,8 @@ def convert_checkpoint(source: Path, target: Path, *, sha256: str) -> None:
     """Write the tensors of a pickle checkpoint to a safetensors file, and flush it to disk.
 
     A checkpoint that keeps its weights in one of the customary wrappers loses the wrapper and what stands beside it.
-    Other nested dictionaries become dotted names; what is not a tensor is dropped.
+    One of several networks, such as `vae_state_dict` and `dae_state_dict`, keeps those alone, with their names. Other
+    nested dictionaries become dotted names; what is not a tensor is dropped.
 
     Parameters
     ----------
@@ -81,7 +90,8 @@ def _load(source: Path) -> Any:
                     raise LimitError(f"`{source}` unfolds to more than its size")
         import torch
 
-        return torch.load(source, map_location="cpu", weights_only=True, mmap=is_archive)
+        with torch.serialization.safe_globals([_dropped(module, name) for module, name in _NUMBERS]):
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=is_archive)
     except (Sq3Error, MemoryError):
         raise
     except Exception as error:
@@ -98,13 +108,34 @@ def _load(source: Path) -> Any:
         ) from None
 
 
+class _Dropped:
+    """What is read where a number of NumPy would be: nothing of NumPy's is called with what the file says."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Take whatever comes."""
+
+    def __setstate__(self, state: object) -> None:
+        """Drop it."""
+
+    def __repr__(self) -> str:
+        return "number"
+
+
+def _dropped(module: str, name: str) -> type:
+    """A class that torch takes for NumPy's of that name."""
+    return type(name, (_Dropped,), {"__module__": module, "__qualname__": name})
+
+
 def _unwrap(document: Any) -> Any:
     import torch
 
     if not isinstance(document, dict) or any(isinstance(value, torch.Tensor) for value in document.values()):
         return document
     wrapped = [document[name] for name in _WRAPPERS if isinstance(document.get(name), dict)]
-    return wrapped[0] if len(wrapped) == 1 else document
+    if len(wrapped) == 1:
+        return wrapped[0]
+    parts = {name: value for name, value in document.items() if str(name).endswith(_PART) and isinstance(value, dict)}
+    return parts or document
 
 
 def _flatten(value: Any, name: str, source: Path, seen: set[int]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -53,6 +54,33 @@ def test_customary_wrapper_is_taken_off_with_what_stands_beside_it(known, checkp
     optimiser = {"state": {0: {"momentum": torch.ones(3)}}}
     torch.save({wrapper: {"fc.weight": torch.zeros(3)}, "optimizer": optimiser, "epoch": 3}, checkpoint)
     assert list(imported(checkpoint)) == ["fc.weight"]
+
+
+def test_several_networks_keep_their_names_and_lose_what_stands_beside_them(known, checkpoint) -> None:
+    known()
+    networks = {"vae_state_dict": {"a.weight": torch.zeros(1)}, "dae_state_dict": {"0.b": torch.ones(2)}}
+    torch.save({"epoch": 3, **networks, "vae_optimizer": {"state": {0: torch.ones(3)}}}, checkpoint)
+    assert sorted(imported(checkpoint)) == ["dae_state_dict.0.b", "vae_state_dict.a.weight"]
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_scores_as_numbers_of_numpy_are_dropped(known, checkpoint, module) -> None:
+    known()
+    content = {"acc": np.float64(0.9), "epoch": np.int64(3), "model_state_dict": {"fc": torch.ones(3)}}
+    torch.save(content, checkpoint, _use_new_zipfile_serialization=False)
+    # Names lie in the file as text that ends with its line.
+    data = checkpoint.read_bytes()
+    named = np.float64.__reduce__(np.float64(0))[0].__module__
+    assert f"c{named}\nscalar\n".encode() in data
+    checkpoint.write_bytes(data.replace(f"c{named}\n".encode(), f"c{module}\n".encode()))
+    assert list(imported(checkpoint)) == ["fc"]
+
+
+def test_arrays_of_numpy_are_refused(known, checkpoint) -> None:
+    known()
+    torch.save({"a": torch.zeros(1), "b": np.zeros(3)}, checkpoint)
+    with pytest.raises(InputError, match=r"refused: reading it would call on `numpy\S*_reconstruct`"):
+        import_file("sample", checkpoint)
 
 
 def test_other_nesting_becomes_dotted_names(known, checkpoint) -> None:
