@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from squeeze3d import __version__
 from squeeze3d.assets import load
 from squeeze3d.cli.sizes import parse_size
+from squeeze3d.codecs.spec import Kind
 from squeeze3d.quality.figures import Measurement
 from squeeze3d.quality.goal import DEFAULT, parse_goal
 from squeeze3d.quality.measure import Reference
@@ -73,8 +74,9 @@ def run(path: Path, folder: Path, target: str | None = None, quality: str | None
     size = packed.stat().st_size
     if target and size > parse_size(target, "--target-size"):
         problems.append(f"{size} bytes exceed {target}")
-    measured = Reference(load(path)).measure(load(back))
-    if (quality or not target) and not parse_goal(quality or DEFAULT).reached(measured):
+    original = load(path)
+    measured = Reference(original).measure(load(back))
+    if (quality or not target) and not parse_goal(quality or DEFAULT, Kind.of(original)).reached(measured):
         problems.append(f"quality {quality or DEFAULT} is not reached")
     before, after = look(path), look(back)
     extent = np.maximum(before.high - before.low, 1e-6 * (before.high - before.low).max())

@@ -7,7 +7,8 @@ goal ─► codec encodes at a size ─► decode the bytes ─► render and me
 ```
 
 - A *quality* goal looks for the smallest file that reaches it: file size is varied along each codec's curve of quality
-  over size, which is close to a line in the logarithm of the size, so a few measurements find the place.
+  over size, which is close to a line in the logarithm of the size, so a few measurements find the place. A codec that
+  aims finds it alone, and its file is measured.
 - A *target size* asks for the best file within it.
 - Both together: the smallest file that reaches the quality if one fits, else the best that fits.
 - A codec named without a goal uses its own options.
@@ -48,13 +49,15 @@ LEAST_INPUT = 3000
 target size still calls for a codec."""
 PERFECT = 59.0
 """Decibels (`Measurement.overall`, which ends at 60) from which a codec with a target size cannot be beaten."""
+FARTHER = 1.2
+"""Size to go on with, relative to a file that was aimed at a quality and misses it."""
 FIRST_SHARE = 0.8
 """Part of the size to beat at which a search begins where that is less than usual."""
 OUTLIER_MARGIN = 1.0
 """Decibels by which a result must exceed the goal if the codec was trained on assets unlike this one."""
 MEASURED = "q"
 """Key of the measurements in the metadata chunk. Part of the format."""
-METADATA_BYTES = 24
+METADATA_BYTES = {Kind.MESH: 24, Kind.POINTS: 30, Kind.FIELD: 24, Kind.SPLATS: 24}
 """What measurements in the file may take; kept free when a target size is filled."""
 
 
@@ -238,14 +241,15 @@ class _Selection:
 
     # One attempt
 
-    def _try(self, spec: CodecSpec, size: int | None, *, exact: bool) -> _Result | None:
+    def _try(self, spec: CodecSpec, size: int | None, *, exact: bool, aim: Goal | None = None) -> _Result | None:
         """Encode once, decode, measure; None if the codec cannot do it in that size."""
-        reserve = METADATA_BYTES if self._stores_metadata(spec) else 0
+        reserve = METADATA_BYTES[self.kind] if self._stores_metadata(spec) else 0
         limit = None if size is None else max(1, size - reserve) if exact else size
         judged = self._measures(spec)
         job = Job(
             limit,
             exact,
+            goal=aim,
             judge=self._judge if judged and self.request.effort > 1 else None,
             effort=self.request.effort,
             memo=self.memos.setdefault(spec.id, {}),
@@ -323,6 +327,16 @@ class _Selection:
         if beaten is not None:
             ceiling = min(ceiling, beaten - 1)
             first = min(first, FIRST_SHARE * ceiling)
+        results: list[_Result] = []
+        if spec.aims:
+            aimed = self._try(spec, None, exact=False, aim=goal)
+            if aimed is not None and (cap is None or aimed.size + METADATA_BYTES[self.kind] <= cap):
+                if aimed.margin >= 0:
+                    return aimed
+                results.append(aimed)
+                first = FARTHER * aimed.size
+            else:
+                return self._try(spec, cap, exact=True)
         search = SizeSearch(
             first,
             ceiling=ceiling,
@@ -330,13 +344,12 @@ class _Selection:
             tolerance=self.request.tolerance,
             attempts=self.request.evaluations,
         )
-        results: list[_Result] = []
         while (size := search.size) is not None:
             exact = search.exact
             result = self._try(spec, size, exact=exact)
             if result is None:
                 search.too_small()
-            elif cap is not None and not exact and result.size + METADATA_BYTES > cap:
+            elif cap is not None and not exact and result.size + METADATA_BYTES[self.kind] > cap:
                 search.too_large()
             else:
                 results.append(result)

@@ -21,6 +21,8 @@ from squeeze3d.errors import UsageError
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from squeeze3d.quality.goal import Goal
+
 
 class Kind(StrEnum):
     """Kinds of assets."""
@@ -81,6 +83,8 @@ class Job:
     exact: bool = True
     """Whether `target_size` is a limit to be filled. If not, it is where a search looks next: a result within about a
     quarter of it, above or below, will do and should come quickly."""
+    goal: Goal | None = None
+    """Quality that the smallest file is wanted for; only set for codecs that aim, with no target size."""
     judge: Judge | None = None
     """Chooses between results the codec itself cannot rank; None where nobody measures."""
     effort: int = 5
@@ -142,6 +146,9 @@ class CodecSpec:
     """Names of the network weights it needs."""
     missing: Callable[[], str | None] = lambda: None
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
+    aims: bool = False
+    """Whether it finds the smallest file for a quality by itself (`Job.goal`). Others are asked for one size after the
+    other."""
     from_effort: int = 1
     """Effort from which the program tries it by itself; below, it has to be named."""
     simple: int = 0

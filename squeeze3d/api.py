@@ -108,9 +108,9 @@ def compress(
     ----------
     source : path of an asset file, its bytes, or an asset object (`Mesh`, `PointCloud`, ...).
     target_size : largest size of the result in bytes: as good as possible within it.
-    quality : smallest result that reaches a quality: `draft`, `paper`, `good`, `high` or a PSNR in dB. With
-        `target_size` too, the best that fits if the quality does not. Neither: `paper`, or the codec's options where
-        `codec` is given.
+    quality : smallest result that reaches a quality: `draft`, `paper`, `good`, `high` or a PSNR in dB, of views or, for
+        points, D1. With `target_size` too, the best that fits if the quality does not. Neither: `paper`, or the codec's
+        options where `codec` is given.
     codec : id of a codec (`mesh.surface`, `any.raw`); None chooses by the asset and the target.
     options : options of the named codec by name, see `sq3d codecs ID`.
     effort : 1 (fast) to 9 (small): how many settings a search may try.
@@ -279,9 +279,10 @@ def _goal(quality: str | float | None, loaded: Loaded, *, default: bool) -> Goal
         return None
     from squeeze3d.quality.goal import DEFAULT, parse_goal
 
-    goal = parse_goal(DEFAULT if quality is None else str(quality))
+    kind = Kind.of(loaded.asset)
+    goal = parse_goal(DEFAULT if quality is None else str(quality), kind)
     # Where only lossless codecs take the asset, every goal is reached and nothing needs to be rendered.
-    lossy = any(spec.fidelity is not Fidelity.LOSSLESS for spec in codecs(Kind.of(loaded.asset)))
+    lossy = any(spec.fidelity is not Fidelity.LOSSLESS for spec in codecs(kind))
     return goal if lossy else None
 
 

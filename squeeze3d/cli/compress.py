@@ -56,9 +56,9 @@ def compress(
         typer.Option(
             "--quality",
             metavar="LEVEL",
-            help="Smallest output that looks this good: draft, paper, good, high, or a PSNR such as 30dB. With "
-            "--target-size, the best that fits where the quality does not. Default: paper, unless a size or a codec "
-            "is given.",
+            help="Smallest output that looks this good: draft, paper, good, high, or a PSNR such as 30dB, of views or, "
+            "for point clouds, D1. With --target-size, the best that fits where the quality does not. Default: paper, "
+            "unless a size or a codec is given.",
             show_default=False,
         ),
     ] = None,
@@ -114,11 +114,11 @@ class _Request:
     def check(self) -> None:
         """Raise UsageError for what no input can make right."""
         from squeeze3d.codecs.registry import codec_by_id, codecs
-        from squeeze3d.quality.goal import parse_goal
+        from squeeze3d.quality.goal import check_quality
 
         check_device(self.device)
         if self.quality is not None:
-            parse_goal(self.quality)
+            check_quality(self.quality)
 
         if self.codec is not None:
             codec_by_id(self.codec).make_options(self.options)

@@ -82,12 +82,16 @@ def describe_measured(measured: Record) -> list[tuple[str, str]]:
     """Figures of a measurement with their names, for people."""
     rows = []
     for key, name in (
+        ("d1_psnr", "D1 PSNR"),
+        ("colour_psnr", "colour PSNR"),
         ("psnr", "PSNR"),
         ("ms_ssim", "MS-SSIM"),
         ("shaded_psnr", "shaded PSNR"),
         ("object_psnr", "object PSNR"),
         ("iou", "silhouette IoU"),
     ):
+        if key not in measured:
+            continue
         value = measured[key]
         text = "identical" if value is None else f"{value:.2f} dB" if name.endswith("PSNR") else f"{value:.4f}"
         rows.append((name, text))

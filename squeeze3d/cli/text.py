@@ -41,7 +41,12 @@ def format_ratio(ratio: float) -> str:
 
 
 def format_decibels(measured: Record) -> str:
-    """Albedo PSNR of a measurement as text; the shaded one where colours are identical."""
+    """Albedo PSNR of a measurement as text, the shaded one where colours are identical; of clouds D1 and colours."""
+    if "d1_psnr" in measured:
+        parts = [
+            (name, measured[key]) for key, name in (("d1_psnr", "D1"), ("colour_psnr", "colours")) if key in measured
+        ]
+        return ", ".join(f"{name} identical" if value is None else f"{name} {value:.1f} dB" for name, value in parts)
     if measured["psnr"] is not None:
         return f"{measured['psnr']:.1f} dB"
     return "identical" if measured["shaded_psnr"] is None else f"{measured['shaded_psnr']:.1f} dB (shaded)"

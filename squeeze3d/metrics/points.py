@@ -46,7 +46,7 @@ from squeeze3d.metrics.clouds import Floats, Integers, SortedCloud, fuse, neares
 NORMAL_NEIGHBOURS = 12
 """Points, the point itself included, that a missing normal is estimated from."""
 
-_FIRST_LOOK, _MOST_TIED = 10, 30  # as in `pc_error`
+_FIRST_LOOK, _MOST_TIED = 2, 30  # `pc_error` looks at 10 first, then at 30
 _SAME = 1e-8
 
 _YUV = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5000], [0.5000, -0.4542, -0.0458]])
@@ -86,6 +86,16 @@ class PointErrors:
     """Point to plane. Where no plane exists (fewer than three points, points on a line) the point distance counts."""
     colour: ColourError | None
     """None if one of the clouds has no colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointToPoint:
+    """What `point_to_point` finds: mean squared errors, the worse of both directions."""
+
+    d1: float
+    """In squared units of the file."""
+    colour: tuple[float, float, float] | None
+    """Y, U and V, which have a range of 1; None if one of the clouds has no colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +158,22 @@ def compare_points(
         points=(len(ours), len(theirs)),
         normals_estimated=int(estimated.sum()),
     )
+
+
+def point_to_point(reference: PointCloud, distorted: PointCloud) -> PointToPoint:
+    """D1 and colour errors alone, the same as `compare_points` finds, in a fraction of the time: no normals are needed.
+
+    Raises InputError like `compare_points`, but bears clouds without extent.
+    """
+    ours = fuse(sort_cloud(reference, "reference"), round_down=True)
+    theirs = fuse(sort_cloud(distorted, "distorted"), round_down=True)
+    to_theirs, to_ours = _match(theirs, ours.positions), _match(ours, theirs.positions)
+    forward, backward = _colour(ours, theirs, to_theirs), _colour(theirs, ours, to_ours)
+    colour = None
+    if forward is not None and backward is not None:
+        y, u, v = (max(pair) for pair in zip(forward.mse, backward.mse, strict=True))
+        colour = (y, u, v)
+    return PointToPoint(max(float(to_theirs.squared.mean()), float(to_ours.squared.mean())), colour)
 
 
 def _peak(cloud: SortedCloud, peak: float | str) -> float:

@@ -22,13 +22,16 @@ from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset
 from squeeze3d.errors import UsageError
 from squeeze3d.metrics.image import masked_psnr, psnr, silhouette_iou
-from squeeze3d.metrics.points import compare_points
+from squeeze3d.metrics.points import point_to_point
+from squeeze3d.metrics.points import psnr as points_psnr
 from squeeze3d.metrics.similarity import ms_ssim
 from squeeze3d.quality.figures import Measurement
 from squeeze3d.render import Camera, Channel, Images, measuring_rig, render
 
 RESOLUTION = 256
 SUPERSAMPLE = 2
+COLOUR_WEIGHTS = np.array([0.75, 0.125, 0.125])
+"""Of squared errors of Y, U and V of clouds, as MPEG weighs them."""
 COVERED = 0.5
 """Coverage from which a pixel counts as part of the silhouette."""
 
@@ -72,10 +75,9 @@ class Reference:
         masks = _covered(ours.channel("mask")), _covered(theirs.channel("mask"))
         shaded = psnr(ours.shaded, theirs.shaded) if ours.shaded is not None and theirs.shaded is not None else None
         whole = psnr(a, b)
-        d1 = None
+        d1 = colour = None
         if isinstance(self.asset, PointCloud) and isinstance(decoded, PointCloud):
-            diagonal = float(np.linalg.norm(np.diff(self.asset.bounds(), axis=0)))
-            d1 = compare_points(self.asset, decoded, peak=max(diagonal, 1e-30)).symmetric.d1.psnr
+            d1, colour = cloud_figures(self.asset, decoded)
         return Measurement(
             psnr=whole.value,
             ms_ssim=ms_ssim(a, b).value,
@@ -83,7 +85,18 @@ class Reference:
             object_psnr=masked_psnr(a, b, *masks).value,
             iou=silhouette_iou(*masks).value,
             d1_psnr=d1,
+            colour_psnr=colour,
         )
+
+
+def cloud_figures(original: PointCloud, decoded: PointCloud) -> tuple[float, float | None]:
+    """D1 PSNR relative to the box diagonal, and PSNR of colours: None where there were none, 0 where they are lost."""
+    errors = point_to_point(original, decoded)
+    diagonal = max(float(np.linalg.norm(np.diff(original.bounds(), axis=0))), 1e-30)
+    distance = points_psnr(errors.d1, diagonal, 3.0)
+    if original.colours is None:
+        return distance, None
+    return distance, 0.0 if errors.colour is None else points_psnr(float(COLOUR_WEIGHTS @ errors.colour), 1.0)
 
 
 def _covered(mask: NDArray[np.float32]) -> NDArray[np.bool_]:

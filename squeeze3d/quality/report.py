@@ -135,8 +135,8 @@ class Comparison:
     @property
     def level(self) -> Goal | None:
         """Best named quality level that is reached."""
-        reached = [goal for goal in LEVELS.values() if goal.reached(self.measurement)]
-        return max(reached, key=lambda goal: goal.psnr, default=None)
+        reached = [goal for goal in LEVELS[self.kind].values() if goal.reached(self.measurement)]
+        return reached[-1] if reached else None
 
     @property
     def identical(self) -> bool:

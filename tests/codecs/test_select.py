@@ -14,6 +14,7 @@ from squeeze3d.assets import Mesh, Primitive
 from squeeze3d.codecs import registry
 from squeeze3d.codecs.registry import codec_by_id
 from squeeze3d.codecs.select import METADATA_BYTES
+from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import UsageError, VerifyError
 from squeeze3d.quality.goal import LEVELS
 from squeeze3d.quality.measure import Reference
@@ -58,12 +59,12 @@ def test_default_goal_is_reached_by_the_decoded_file(default: squeeze3d.Encoded,
     measured = reference.measure(squeeze3d.decompress(default.data))
     assert default.codec.id == "mesh.surface"
     assert default.reached
-    assert LEVELS["paper"].reached(measured)
+    assert LEVELS[Kind.MESH]["paper"].reached(measured)
     assert measured == default.measurement, "the promise is what a decoder sees"
 
 
 def test_the_file_is_not_much_better_than_asked(default: squeeze3d.Encoded):
-    assert LEVELS["paper"].margin(default.measurement) < 1.5
+    assert LEVELS[Kind.MESH]["paper"].margin(default.measurement) < 1.5
 
 
 def test_figures_are_stored_and_can_be_left_out(ball: Mesh, default: squeeze3d.Encoded):
@@ -71,14 +72,14 @@ def test_figures_are_stored_and_can_be_left_out(ball: Mesh, default: squeeze3d.E
     assert stored.psnr == pytest.approx(default.measurement.psnr, abs=0.006)
     bare = squeeze3d.compress(ball, metadata=False)
     assert squeeze3d.inspect(bare).measurement is None
-    assert 0 < len(default.data) - len(bare) <= METADATA_BYTES
+    assert 0 < len(default.data) - len(bare) <= METADATA_BYTES[Kind.MESH]
 
 
 def test_a_higher_goal_takes_more_bytes(ball: Mesh, default: squeeze3d.Encoded):
     good = squeeze3d.encode(ball, quality="good")
     assert good.reached
     assert len(good.data) > len(default.data)
-    assert LEVELS["good"].reached(good.measurement)
+    assert LEVELS[Kind.MESH]["good"].reached(good.measurement)
 
 
 def test_a_larger_target_is_not_worse(ball: Mesh):
@@ -143,7 +144,7 @@ def test_effort_has_bounds(ball: Mesh, effort: int):
 def test_low_effort_still_reaches_the_goal_and_the_smaller_file_wins():
     quick = squeeze3d.encode(painted_ball(rings=30), effort=1)
     assert quick.reached
-    assert LEVELS["paper"].reached(quick.measurement)
+    assert LEVELS[Kind.MESH]["paper"].reached(quick.measurement)
     sizes = {entry["codec"]: entry["bytes"] for entry in quick.tried if "bytes" in entry}
     assert list(sizes) == ["mesh.lite", "mesh.surface"], "meshes of many faces begin with the grid"
     assert sizes[quick.codec.id] == min(sizes.values())

@@ -10,7 +10,7 @@ from golden_clouds import cloud, random_cloud
 
 from squeeze3d.assets import PointCloud
 from squeeze3d.errors import InputError, UsageError
-from squeeze3d.metrics.points import PointErrors, compare_points, estimate_normals
+from squeeze3d.metrics.points import PointErrors, compare_points, estimate_normals, point_to_point
 
 
 def grid(count: int = 9, step: float = 1.0) -> np.ndarray:
@@ -278,3 +278,16 @@ def test_missing_colours_in_one_cloud_leave_colour_out():
     found: PointErrors = compare_points(random_cloud(50, 8), random_cloud(50, 9, colours=False)).symmetric
     assert found.colour is None
     assert np.isfinite(found.d1.psnr)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.5])
+def test_point_to_point_finds_the_same_without_planes(step: float):
+    first, second = random_cloud(120, 3), random_cloud(90, 4)
+    if step:
+        first, second = (
+            replace(c, positions=np.rint(c.positions / step).astype("f4") * np.float32(step)) for c in (first, second)
+        )
+    whole, quick = compare_points(first, second).symmetric, point_to_point(first, second)
+    assert quick.d1 == whole.d1.mse
+    assert quick.colour == whole.colour.mse
+    assert point_to_point(replace(first, colours=None), second).colour is None

@@ -8,12 +8,13 @@ import math
 
 import numpy as np
 import pytest
-from sample_assets import splats, textured_cube
+from sample_assets import points, splats, textured_cube
 
 from squeeze3d.assets import Mesh, PointCloud
+from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import UsageError
 from squeeze3d.quality.figures import CAP, Measurement
-from squeeze3d.quality.goal import LEVELS, parse_goal
+from squeeze3d.quality.goal import DEFAULT, LEVELS, check_quality, parse_goal
 from squeeze3d.quality.measure import Reference
 
 
@@ -67,12 +68,27 @@ def test_point_clouds_report_d1_relative_to_the_diagonal():
     shifted = PointCloud(grid + np.float32([0.001, 0, 0]))
     measured = Reference(PointCloud(grid), resolution=192).measure(shifted)
     assert measured.d1_psnr == pytest.approx(10 * math.log10(3 * 3 / 0.001**2), abs=0.01)
+    assert measured.colour_psnr is None
+
+
+def test_clouds_report_the_colours_of_nearest_points():
+    cloud = points()
+    assert cloud.colours is not None
+    darker = PointCloud(cloud.positions, np.clip(cloud.colours, 0, 235) + np.uint8(20))
+    measured = Reference(cloud, resolution=192).measure(darker)
+    assert measured.d1_psnr == math.inf
+    assert 20 < measured.colour_psnr < 35
+    assert Reference(cloud, resolution=192).measure(PointCloud(cloud.positions)).colour_psnr == 0, "colours are lost"
 
 
 def test_stored_figures_come_back_within_their_rounding():
     measured = Measurement(27.586, 0.97281, math.inf, 19.514, 0.9617)
     back = Measurement.from_metadata(measured.to_metadata())
     assert back == Measurement(27.59, 0.9728, math.inf, 19.51, 0.9617)
+    cloud = dataclasses.replace(measured, d1_psnr=60.127, colour_psnr=None)
+    assert Measurement.from_metadata(cloud.to_metadata()) == dataclasses.replace(back, d1_psnr=60.13)
+    cloud = dataclasses.replace(cloud, colour_psnr=31.0)
+    assert Measurement.from_metadata(cloud.to_metadata()) == dataclasses.replace(back, d1_psnr=60.13, colour_psnr=31.0)
 
 
 @pytest.mark.parametrize("junk", [None, [], [1, 2, 3], ["a"] * 5, [1.5] * 5, {"a": 1}, [True] * 5])
@@ -86,7 +102,7 @@ def test_json_has_no_infinities():
 
 
 def test_default_goal_is_the_papers_level():
-    paper = LEVELS["paper"]
+    paper = LEVELS[Kind.MESH]["paper"]
     good = Measurement(27.5, 0.97, 25.5, 20, 0.9)
     assert paper.reached(good)
     for field, value in (("psnr", 27.49), ("ms_ssim", 0.9699), ("shaded_psnr", 25.49)):
@@ -94,24 +110,52 @@ def test_default_goal_is_the_papers_level():
 
 
 def test_goals_rise_from_level_to_level():
-    levels = list(LEVELS.values())
-    assert [x.psnr for x in levels] == sorted(x.psnr for x in levels)
-    assert [x.ms_ssim for x in levels] == sorted(x.ms_ssim for x in levels)
+    names = list(LEVELS[Kind.MESH])
+    assert DEFAULT in names
+    for kind in Kind:
+        assert list(LEVELS[kind]) == names, "a level means something for every kind"
+        levels = list(LEVELS[kind].values())
+        for figure in ("psnr", "ms_ssim", "shaded_psnr", "d1_psnr", "colour_psnr"):
+            limits = [getattr(level, figure) for level in levels]
+            assert limits == [None] * len(limits) or limits == sorted(set(limits))
 
 
 def test_a_number_is_a_goal_in_decibels():
-    goal = parse_goal("30dB")
-    assert goal.psnr == parse_goal("30").psnr == 30
-    assert LEVELS["paper"].ms_ssim < goal.ms_ssim < LEVELS["good"].ms_ssim + 0.001
+    goal = parse_goal("30dB", Kind.MESH)
+    assert goal.psnr == parse_goal("30", Kind.MESH).psnr == parse_goal("30", Kind.FIELD).psnr == 30
+    assert LEVELS[Kind.MESH]["paper"].ms_ssim < goal.ms_ssim < LEVELS[Kind.MESH]["good"].ms_ssim + 0.001
+    cloud = parse_goal("63 dB", Kind.POINTS)
+    assert (cloud.psnr, cloud.d1_psnr, cloud.colour_psnr) == (None, 63, 32)
 
 
-@pytest.mark.parametrize("text", ["", "best", "-3", "nan", "inf", "4", "81"])
+def test_clouds_are_judged_by_distances_and_colours_from_point_to_point():
+    goal = LEVELS[Kind.POINTS][DEFAULT]
+    assert (goal.d1_psnr, goal.colour_psnr) == (60, 30)
+    good = Measurement(10.0, 0.1, 10.0, 5.0, 0.2, d1_psnr=61.0, colour_psnr=30.5)
+    assert goal.margin(good) == pytest.approx(0.5)
+    assert goal.margin(dataclasses.replace(good, d1_psnr=58.0)) == pytest.approx(-2)
+    assert goal.margin(dataclasses.replace(good, colour_psnr=None)) == pytest.approx(1), "no colours, none to lose"
+    assert LEVELS[Kind.FIELD][DEFAULT].margin(Measurement(27.5, 0.1, 27.5, 5.0, 0.2)) == pytest.approx(0.5)
+
+
+def test_what_is_best_within_a_size_weighs_distances_and_colours():
+    good = Measurement(10.0, 0.1, 10.0, 5.0, 0.2, d1_psnr=60.0, colour_psnr=30.0)
+    assert good.overall == 30
+    assert dataclasses.replace(good, colour_psnr=None).overall == 30
+    assert dataclasses.replace(good, d1_psnr=math.inf, colour_psnr=math.inf).overall == CAP
+    assert dataclasses.replace(good, d1_psnr=62.0).overall > 30 < dataclasses.replace(good, colour_psnr=32.0).overall
+
+
+@pytest.mark.parametrize("text", ["", "best", "-3", "nan", "inf", "4", "121"])
 def test_other_words_are_refused(text: str):
     with pytest.raises(UsageError, match="no quality level"):
-        parse_goal(text)
+        check_quality(text)
+    for kind in Kind:
+        with pytest.raises(UsageError, match="no quality level"):
+            parse_goal(text, kind)
 
 
 def test_white_clay_is_judged_by_its_shading():
     clay = Measurement(math.inf, 1.0, 25.0, math.inf, 0.99)
-    assert LEVELS["paper"].margin(clay) == pytest.approx(-0.5)
+    assert LEVELS[Kind.MESH]["paper"].margin(clay) == pytest.approx(-0.5)
     assert clay.overall == (CAP + 25) / 2
