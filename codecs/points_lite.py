@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset
+from squeeze3d.codecs.pairs.clouds import sampled
 from squeeze3d.codecs.pairs.registry import register_pair
 from squeeze3d.codecs.pairs.spec import Files, PairSpec
 from squeeze3d.codecs.spec import Kind
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
     _Network = TypeVar("_Network", bound=torch.nn.Module)
 
-SOURCE_POINTS = 4096
-"""Points of a cloud that are looked at; the encoder chooses among them, and distances are measured to them."""
 SEARCH_PATCH = 16
 """Points of each patch that a distance looks at."""
 SIZES = (4, 8)
@@ -56,27 +55,6 @@ REPAINTED, RECOLOURED, GREYED = 0.5, 0.6, 0.25
 lose saturation."""
 STRETCH, SHEAR, BEND = 0.15, 0.1, 0.08
 """Standard deviations of how drawn latents are bent: factors along axes, across them, and of products of places."""
-
-
-def sampled(cloud: PointCloud) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """At most `SOURCE_POINTS` places and sRGB colours in 0..1, the same for the same cloud.
-
-    Raises InputError for a cloud without points, or with places that are not finite.
-    """
-    places, colours = cloud.positions, cloud.colours
-    if not len(places):
-        raise InputError("the cloud has no points")
-    if len(places) > SOURCE_POINTS:
-        # One of each stretch: many scanners and samplers write neighbours one after the other.
-        random = np.random.Generator(np.random.PCG64(0))
-        stretches = np.arange(SOURCE_POINTS) + random.random(SOURCE_POINTS)
-        rows = (stretches * (len(places) / SOURCE_POINTS)).astype(np.int64)
-        places = places[rows]
-        colours = None if colours is None else colours[rows]
-    if not np.isfinite(places).all():
-        raise InputError("the cloud has places that are not finite")
-    shown = None if colours is None else (colours[:, :3] / np.float32(255)).astype(np.float32)
-    return places.astype(np.float32), shown
 
 
 def patch_size(points: int) -> float:

@@ -22,6 +22,7 @@ from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.pairs.clouds import cloud_losses
 from squeeze3d.codecs.pairs.frame import candidate_poses, place, to_frame
 from squeeze3d.codecs.pairs.spec import PairSpec
 from squeeze3d.codecs.spec import CodecSpec, Job, option
@@ -87,6 +88,8 @@ class _Point:
     layout: bytes | None
     surprise: float
     """Of the code as the encoder made it, see `CodeModel.surprise`: refinement may buy quality with longer codes."""
+    lost: tuple[tuple[str, str], ...]
+    """Features of the original that what was generated lacks, see `cloud_losses`."""
 
 
 def encode(pair: PairSpec, loaded: Loaded, options: PairOptions, job: Job) -> Container:
@@ -182,7 +185,7 @@ def _point(pair: PairSpec, nets: Networks, loaded: Loaded, job: Job, rate: int, 
     encoder = SymbolEncoder()
     encoder.encode_raw([rate], RATE_BITS)
     nets.model.encode(encoder, symbols, rate)
-    return _Point(rate, symbols, pose, encoder.finish(), layout, surprise)
+    return _Point(rate, symbols, pose, encoder.finish(), layout, surprise, cloud_losses(loaded.asset, generated))
 
 
 def _report(nets: Networks, point: _Point, steps: int, job: Job) -> None:
@@ -191,6 +194,8 @@ def _report(nets: Networks, point: _Point, steps: int, job: Job) -> None:
         job.outlier = f"its code is {point.surprise:.1f} standard deviations longer than the training codes"
     detail = "the asset is recreated by a generator: topology, texture layout, materials and fine detail are new"
     job.losses.add("regenerated", detail, stage="encode")
+    for feature, detail in point.lost:
+        job.losses.add(feature, detail, stage="encode")
     job.progress("done", 1.0)
 
 

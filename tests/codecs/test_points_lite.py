@@ -15,9 +15,10 @@ import squeeze3d
 import squeeze3d.codecs.points_lite as points_lite
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.backbones.points_lite import COLOUR_SCALE, LATENT_POINTS, LATENT_SHAPE
+from squeeze3d.codecs.pairs.clouds import SOURCE_POINTS, sampled
 from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.networks import networks
-from squeeze3d.codecs.points_lite import POINTS_LITE, LiteEncoder, LiteGenerator, sampled
+from squeeze3d.codecs.points_lite import POINTS_LITE, LiteEncoder, LiteGenerator
 from squeeze3d.errors import FormatError, InputError
 from squeeze3d.training.shapes.procedural import procedural_mesh
 from squeeze3d.training.surface import surface_points
@@ -172,7 +173,7 @@ def test_many_points_take_no_longer_than_some():
     places = random.normal(size=(250_000, 3))
     places /= np.linalg.norm(places, axis=1, keepdims=True)
     asset = PointCloud(places.astype(np.float32))
-    assert len(sampled(asset)[0]) == points_lite.SOURCE_POINTS
+    assert len(sampled(asset)[0]) == SOURCE_POINTS
     assert chamfer(asset, decoded(encoded(asset))) < 0.2
 
 
