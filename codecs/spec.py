@@ -144,6 +144,8 @@ class CodecSpec:
     """Optional dependencies, as extras of this package."""
     weights: tuple[str, ...] = ()
     """Names of the network weights it needs."""
+    other_weights: tuple[str, ...] = ()
+    """Names of weights that may take the place of some of those."""
     missing: Callable[[], str | None] = lambda: None
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
     aims: bool = False

@@ -21,7 +21,7 @@ from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.pairs.codec import laid_out, read_symbols
 from squeeze3d.codecs.pairs.frame import place
 from squeeze3d.codecs.pairs.networks import code_model, networks
-from squeeze3d.codecs.pairs.registry import pairs
+from squeeze3d.codecs.pairs.registry import pair_of
 from squeeze3d.codecs.registry import codec_by_wire
 from squeeze3d.device import using
 from squeeze3d.errors import UnsupportedError, UsageError
@@ -65,18 +65,17 @@ def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> It
 
 
 def _common_pair(ends: list[Container]) -> PairSpec:
-    wires = [end.codec for end in ends]
-    names = [codec_by_wire(wire).id for wire in wires]
-    by_wire = {pair.wire: pair for pair in pairs()}
+    names = [codec_by_wire(end.codec).id for end in ends]
     if names[0] != names[1]:
         raise UnsupportedError(
             f"files of {names[0]} and {names[1]} have no code in common", hint="give two files of the same neural codec"
         )
-    if wires[0] not in by_wire:
+    pair = pair_of(ends[0])
+    if pair is None:
         raise UnsupportedError(
             f"{names[0]} has no code to interpolate", hint="only files of neural codecs can; see `sq3d codecs`"
         )
-    return by_wire[wires[0]]
+    return pair
 
 
 def _between(a: Pose, b: Pose, t: float) -> Pose:

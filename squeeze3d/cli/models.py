@@ -258,7 +258,7 @@ def _describe(artefact: Artefact) -> Record:
         "size": artefact.size if present is None else present.stat().st_size,
         "published_size": artefact.size,
         "published_sha256": artefact.sha256,
-        "codecs": [spec.id for spec in codecs() if artefact.name in spec.weights],
+        "codecs": [spec.id for spec in codecs() if artefact.name in (*spec.weights, *spec.other_weights)],
         "repository": artefact.repository,
         "file": artefact.file,
         "url": artefact.url,

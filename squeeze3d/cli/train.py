@@ -73,9 +73,9 @@ was stopped; with more --steps it goes on with a finished run.
 
 
 def _complete_pair(incomplete: str) -> list[str]:
-    from squeeze3d.codecs.pairs.registry import pairs
+    from squeeze3d.codecs.pairs.registry import pair_names
 
-    return [pair.id for pair in pairs() if pair.id.startswith(incomplete)]
+    return [name for name in pair_names() if name.startswith(incomplete)]
 
 
 def _complete_preset(incomplete: str) -> list[str]:

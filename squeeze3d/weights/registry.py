@@ -140,3 +140,24 @@ for _file, _sha256, _summary in (
             sha256=_sha256,
         )
     )
+
+# The networks at both ends of the published point pairs.
+register_artefact(
+    Artefact(
+        name="pointnet2",
+        summary="PointNet++ of ModelNet40, which is offered for academic use: "
+        "https://github.com/yanx27/Pointnet_Pointnet2_pytorch, in log/classification/pointnet2_ssg_wo_normals",
+        file="checkpoints/best_model.pth",
+        license="MIT",
+    )
+)
+register_artefact(
+    Artefact(
+        name="lion",
+        summary="LION of all 55 categories: latents to points, and priors",
+        file="unconditional/all55/checkpoints/epoch_10999_iters_2100999.pt",
+        license="NVIDIA Source Code License for LION",
+        repository="xiaohui2022/lion_ckpt",
+        non_commercial=True,
+    )
+)

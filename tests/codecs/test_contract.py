@@ -54,6 +54,7 @@ WIRES = {
     "mesh.instantmesh": 16,
     "mesh.openlrm": 17,
     "mesh.shape": 18,
+    "points.lion": 19,
 }
 """Numbers in files that exist. Only append."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SKIP = 0.01
@@ -10,6 +11,8 @@ LOG_SIGMA_OFFSET = 6.0
 """Taken off the logarithms of standard deviations of latent points."""
 CHANNELS = 4
 """Numbers of a latent point: its place and a feature."""
+VAE, PRIORS = "vae_state_dict.", "dae_state_dict."
+"""What precedes the keys of the networks in the checkpoint. Files of one of them alone do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,8 @@ class LionConfig:
 PUBLISHED = LionConfig()
 TINY = LionConfig(style=16, points=128, width=8, grid=8, prior=16, steps=4)
 """For tests."""
+
+
+def prefix_of(keys: Iterable[str], part: str) -> str:
+    """What precedes the keys of `VAE` or `PRIORS` in a file with these keys."""
+    return part if any(key.startswith(part) for key in keys) else ""

@@ -5,28 +5,19 @@ The file holds the VAE, the priors, and what their training needed. The decoder 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from squeeze3d.backbones.lion.config import PUBLISHED, LionConfig
+from squeeze3d.backbones.lion.config import PRIORS, PUBLISHED, VAE, LionConfig, prefix_of
 from squeeze3d.backbones.lion.network import LionNetwork, PointDecoder
 from squeeze3d.backbones.lion.priors import Priors
-from squeeze3d.backbones.published import Shape, fill
+from squeeze3d.backbones.published import fill
 from squeeze3d.mapping.checkpoint import read_shapes
 
-VAE, PRIORS = "vae_state_dict.", "dae_state_dict."
-"""What precedes the keys of the networks in the checkpoint. Files of one of them alone do without."""
-
 _Network = TypeVar("_Network", bound=nn.Module)
-
-
-def prefix_of(found: Mapping[str, Shape], part: str) -> str:
-    """What precedes the keys of `VAE` or `PRIORS` in a file with these shapes."""
-    return part if any(key.startswith(part) for key in found) else ""
 
 
 def load_decoder(
