@@ -6,9 +6,9 @@ cloud ─► at most 2,048 points ─► PointNet++ (1024) ─► mapping ─►
 cloud of 2,048 points ◄─────────────────────────────────────────────────────── LION's decoder
 ```
 
-Four mapping networks are published, one for each size of the code. All make it of the same 1,024 numbers, so longer codes
-know nothing more about the cloud; whether their networks make more of it was not measured. The shortest one that is
-here is used, or the one that `-O code=N` names.
+Four mapping networks are published, one for each size of the code. All make it of the same 1,024 numbers, so longer
+codes know nothing more about the cloud; whether their networks make more of it was not measured. The shortest one that
+is here is used, or the one that `-O code=N` names.
 
 A code tells a shape, in 2,048 points: neither how many there were, nor normals.
 
@@ -108,7 +108,7 @@ class CloudGenerator:
         return PointCloud(np.ascontiguousarray(found))
 
     def draw(self, count: int, seed: int) -> torch.Tensor:
-        """Latents as LION's priors draw them. On a CPU that takes minutes for each: a thousand steps like a decoding."""
+        """Latents as LION's priors draw them: in a thousand steps, each of which takes as long as decoding."""
         return self._priors.draw(count, seed)
 
     def distance(self, latent: torch.Tensor, asset: Asset) -> torch.Tensor:

@@ -53,6 +53,7 @@ def _describe(spec: CodecSpec) -> Record:
         "paper": spec.paper,
         "extras": list(spec.extras),
         "weights": list(spec.weights),
+        "other_weights": list(spec.other_weights),
         "options": [_describe_option(each, hints[each.name]) for each in dataclasses.fields(spec.options)],
     }
 
@@ -89,6 +90,7 @@ def _details(record: Record) -> str:
         ("paper", record["paper"]),
         ("extras", ", ".join(record["extras"])),
         ("weights", ", ".join(record["weights"])),
+        ("or", ", ".join(record["other_weights"])),
     ]
     text = f"{record['id']}\n{table([fact for fact in facts if fact[1]], indent=2)}"
     if not record["options"]:
