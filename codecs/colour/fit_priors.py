@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from squeeze3d.assets import Mesh, load
 from squeeze3d.bitstream.entropy import INCREMENT
 from squeeze3d.codecs.colour import priors
+from squeeze3d.codecs.colour.aims import CellAims
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.code_length import CodeLength
 from squeeze3d.codecs.colour.lookup import cell_means
@@ -91,12 +92,13 @@ def count_symbols(
 ) -> Iterator[Counts]:
     """Occurrences for each of the settings that suit the colours."""
     full = Hierarchy(occupied)
+    aims = CellAims(full, colours, weights)
     flat = False
     for settings in (*PALETTES, *PYRAMIDS):
         if flat and settings.mode.has_pyramid:
             continue
         counter = CodeLength()
-        shown = encode_cells(counter, full, colours, weights, settings).rgb.astype(float)
+        shown = encode_cells(counter, full, aims, settings).rgb.astype(float)
         if settings == ColourSettings(ColourMode.PALETTE, entries=8):
             flat = float((weights @ (shown - colours) ** 2).mean() / weights.sum()) < FLAT
         yield {tables.counts.shape: counts.astype(float) for tables, counts in counter.occurrences.values()}

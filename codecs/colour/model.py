@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.colour.aims import Aims, CellAims
 from squeeze3d.codecs.colour.cells import Hierarchy, interpolated
 from squeeze3d.codecs.colour.labels import LabelTables, decode_labels, encode_labels
 from squeeze3d.codecs.colour.palette import PALETTE_BITS, dequantise_channels, fit_palette, quantise_channels
@@ -34,7 +35,6 @@ UNIFORM_BITS = 7
 """Bits per channel where one colour is all there is."""
 ROOT_BITS = 6
 """Bits per channel of the colour at the root of a pyramid; residuals correct what is missing."""
-_VOTE = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,23 +62,18 @@ class CellColours:
         return self.full.pooled_times(self.skip)
 
     @cached_property
+    def values(self) -> NDArray[np.int64]:
+        """(N, 3) YCoCg of the cells that have a colour of their own."""
+        entries = self.palette[self.labels] if len(self.palette) else 0
+        return entries + self.smooth if len(self.smooth) else entries + np.zeros((self.hierarchy.count, 3), np.int64)
+
+    @cached_property
     def rgb(self) -> NDArray[np.uint8]:
         """(M, 3) sRGB of the occupied cells of the grid in raster order; the same on every machine."""
-        total = np.zeros((self.full.count, 3), dtype=np.int64)
-        if len(self.smooth):
-            total += self._upsampled(self.smooth)
-        if len(self.palette):
-            # Votes for entries are interpolated like colours; integers, so that a tie is a tie everywhere.
-            votes = np.zeros((len(self.labels), len(self.palette)), dtype=np.int64)
-            votes[np.arange(len(votes)), self.labels] = _VOTE
-            total += self.palette[self._upsampled(votes).argmax(axis=1)]
-        return np.clip(ycocg_to_rgb(total), 0, 255).astype(np.uint8)
-
-    def _upsampled(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        levels = self.full.levels
+        levels, values = self.full.levels, self.values
         for position in range(len(levels) - self.skip, len(levels)):
             values = interpolated(levels[position], levels[position - 1], values)
-        return values
+        return np.clip(ycocg_to_rgb(values), 0, 255).astype(np.uint8)
 
     @staticmethod
     def display(ycocg: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,22 +103,16 @@ def encode_colours(
     -------
     What `decode_colours` returns.
     """
-    return encode_cells(encoder, Hierarchy(occupied), rgb, weights, settings)
+    full = Hierarchy(occupied)
+    return encode_cells(encoder, full, CellAims(full, rgb, weights), settings)
 
 
-def encode_cells(
-    encoder: SymbolEncoder,
-    full: Hierarchy,
-    rgb: NDArray[np.number],
-    weights: NDArray[np.floating],
-    settings: ColourSettings,
-) -> CellColours:
+def encode_cells(encoder: SymbolEncoder, full: Hierarchy, aims: Aims, settings: ColourSettings) -> CellColours:
     """`encode_colours` for cells whose hierarchy is at hand."""
-    colours, importance = checked(full, rgb, weights)
     mode = settings.mode
     skip = len(full.levels) - 1 if mode is ColourMode.UNIFORM else min(settings.skip, len(full.levels) - 1)
     hierarchy = full.pooled_times(skip)
-    colours, importance = full.pooled(colours, importance)[len(hierarchy.levels) - 1]
+    colours, importance = aims.at(skip)
     encoder.encode_raw([int(mode)], MODE_BITS)
     nothing = np.zeros((0, 3), dtype=np.int64)
     if mode is ColourMode.UNIFORM:
@@ -193,20 +182,6 @@ def decode_colours(decoder: SymbolDecoder, occupied: NDArray[np.bool_], limits: 
             root = rgb_to_ycocg(dequantise_channels(codes, ROOT_BITS)[None])[0]
         smooth = decode_pyramid(decoder, hierarchy, root, step)
     return CellColours(mode, full, skip, palette, labels, smooth)
-
-
-def checked(
-    full: Hierarchy, rgb: NDArray[np.number], weights: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Colours and weights as float64; weights that are all 0 count as 1 each."""
-    colours, importance = np.asarray(rgb, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    if colours.shape != (full.count, 3) or importance.shape != (full.count,):
-        raise ValueError(
-            f"{full.count} cells need as many colours and weights, not {colours.shape}, {importance.shape}"
-        )
-    if not (np.isfinite(colours).all() and np.isfinite(importance).all() and (importance >= 0).all()):
-        raise ValueError("colours and weights must be finite, weights not negative")
-    return np.clip(colours, 0.0, 255.0), importance if importance.any() else np.ones(full.count)
 
 
 def exact_ycocg(rgb: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from squeeze3d.codecs.colour.aims import Aims
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.code_length import CodeLength
 from squeeze3d.codecs.colour.model import encode_cells
@@ -50,15 +48,12 @@ class ColourSearch:
     Parameters
     ----------
     full : hierarchy of the occupied cells.
-    rgb, weights : (K, 3) and (K,), as for `encode_colours`.
+    aims : the colours wanted.
     """
 
-    def __init__(self, full: Hierarchy, rgb: NDArray[np.number], weights: NDArray[np.floating]) -> None:
+    def __init__(self, full: Hierarchy, aims: Aims) -> None:
         self._full = full
-        self._rgb = np.asarray(rgb, dtype=np.float64)
-        self._weights = np.asarray(weights, dtype=np.float64)
-        used = self._weights.any()
-        self._share = self._weights / self._weights.sum() if used else np.full(full.count, 1 / full.count)
+        self._aims = aims
         self._tried: dict[ColourSettings, Candidate] = {}
 
     def fill(self, budget: float, skips: Sequence[int] = (0, 1), *, quick: bool = False) -> list[Candidate]:
@@ -107,9 +102,8 @@ class ColourSearch:
         """Size and error of one setting."""
         if settings not in self._tried:
             counter = CodeLength()
-            decoded = encode_cells(counter, self._full, self._rgb, self._weights, settings)
-            error = float((self._share @ (decoded.rgb - self._rgb) ** 2).mean())
-            self._tried[settings] = Candidate(counter.bits / 8, error, settings)
+            decoded = encode_cells(counter, self._full, self._aims, settings)
+            self._tried[settings] = Candidate(counter.bits / 8, self._aims.error(decoded), settings)
         return self._tried[settings]
 
     def _turned(self, family: Sequence[ColourSettings], budget: float) -> Candidate | None:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.pose import LARGEST, Pose
-from squeeze3d.codecs.colour.lookup import cell_means
+from squeeze3d.codecs.colour.aims import PointAims
+from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.lite.cells import surface_flags
 from squeeze3d.codecs.lite.field import LEVELS, decode_field, extract
 from squeeze3d.codecs.lite.field_net import SUB
@@ -260,10 +261,8 @@ class LiteBuilder:
 
     # Colours
 
-    def cell_colours(
-        self, plan: Plan, header: Header, factor: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]:
-        """Surface cells, their (K, 3) visible sRGB colours and (K,) weights, for the decoded surface."""
+    def cell_colours(self, plan: Plan, header: Header, factor: int) -> tuple[Hierarchy, PointAims]:
+        """Surface cells, and the visible colours of points of the decoded surface."""
         positions, triangles = self.decoded(plan, header, factor)
         flags = surface_flags(self.geometry(plan).occupied)
         places = self.pose.to_canonical(header.frame(self.pose).to_world(positions))
@@ -274,5 +273,5 @@ class LiteBuilder:
         rgb = 255 * self.surface.colours_at(hits.faces, hits.weights)[:, :3]
         seen = seen_share(self.query, hits.points, normals)
         spots = (positions[triangles[faces]] * weights[:, :, None]).sum(axis=1)
-        _, means, counts = cell_means(spots, rgb, flags.shape, flags, seen + HIDDEN * max(seen.mean(), 1e-3))
-        return flags, means, counts
+        full = Hierarchy(flags)
+        return full, PointAims(full, spots, rgb, seen + HIDDEN * max(seen.mean(), 1e-3))

@@ -18,9 +18,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.colour.aims import Aims
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.lookup import lookup
 from squeeze3d.codecs.colour.model import encode_cells
@@ -70,8 +70,7 @@ class Paint:
     """Colours of the surface cells, and how they are coded."""
 
     full: Hierarchy
-    rgb: NDArray[np.uint8]
-    weights: NDArray[np.float64]
+    aims: Aims
     settings: ColourSettings
 
 
@@ -282,13 +281,12 @@ class Search:
             level = builder.fine_level(plan, climb=self.effort > 1)
             smoothing = 0 if thorough else GENTLE
         header = dataclasses.replace(builder.header(plan), level=level, smoothing=smoothing)
-        flags, rgb, weights = builder.cell_colours(plan, header, factor)
+        full, aims = builder.cell_colours(plan, header, factor)
         left = room - RAW - made.bits / 8
         resolution = RESOLUTIONS[plan.grid]
         skips = [skip for skip in range(5) if 6 <= resolution >> skip <= max(COLOUR_SIDE, left / 10)][:3] or [0]
-        full = Hierarchy(flags)
-        for candidate in ColourSearch(full, rgb, weights).fill(left, skips, quick=not thorough):
-            found = self._finished(plan, header, Paint(full, rgb, weights, candidate.settings), factor)
+        for candidate in ColourSearch(full, aims).fill(left, skips, quick=not thorough):
+            found = self._finished(plan, header, Paint(full, aims, candidate.settings), factor)
             if len(found.symbols) <= room:
                 return found
         return None
@@ -307,7 +305,7 @@ class Search:
         builder = self.builder
         made = builder.geometry(plan)
         encoder = encode_geometry(header, made.occupied, made.scalars)
-        colours = encode_cells(encoder, paint.full, paint.rgb, paint.weights, paint.settings)
+        colours = encode_cells(encoder, paint.full, paint.aims, paint.settings)
         model = LiteModel(builder.pose, header, made.occupied, made.scalars, colours)
         positions, triangles = builder.decoded(plan, header, factor)
         world = header.frame(builder.pose).to_world(positions)

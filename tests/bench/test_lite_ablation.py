@@ -14,6 +14,7 @@ import squeeze3d
 from squeeze3d.bench import lite_ablation
 from squeeze3d.bench.equal_bytes import Named
 from squeeze3d.bench.lite_ablation import ARMS, AllColours, interpolation, run_arm, table, with_parts
+from squeeze3d.codecs.colour.aims import CellAims
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.search import ColourSearch
 from squeeze3d.codecs.lite import field, search
@@ -50,10 +51,10 @@ def test_interpolation_does_not_see_scalars(occupied: np.ndarray):
 def test_all_colours_are_those_of_a_search_that_is_not_quick(occupied: np.ndarray):
     full = Hierarchy(occupied)
     rgb = np.random.default_rng(4).integers(0, 256, (full.count, 3))
-    weights = np.ones(full.count)
-    wanted = ColourSearch(full, rgb, weights).fill(150, (0, 1))
-    assert AllColours(full, rgb, weights).fill(150, (0, 1), quick=True) == wanted
-    assert len(ColourSearch(full, rgb, weights).fill(150, (0, 1), quick=True)) < len(wanted)
+    aims = CellAims(full, rgb, np.ones(full.count))
+    wanted = ColourSearch(full, aims).fill(150, (0, 1))
+    assert AllColours(full, aims).fill(150, (0, 1), quick=True) == wanted
+    assert len(ColourSearch(full, aims).fill(150, (0, 1), quick=True)) < len(wanted)
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=list(ARM))

@@ -354,16 +354,13 @@ def read_colours(coder: RangeDecoder, shape: Cell, cells: set[Cell]) -> tuple[in
         step = coder.raw(6) + 1
         root = to_ycocg(raw_colour(coder, 6)) if mode == PYRAMID else (0, 0, 0)
         smooth = read_residuals(coder, coded, step, root)
-    votes = {cell: tuple(4096 * (k == label) for k in range(len(palette))) for cell, label in labels.items()}
+    nothing = (0, 0, 0)
+    values = {
+        cell: moved(palette[labels[cell]] if labels else nothing, smooth.get(cell, nothing)) for cell in coded[-1]
+    }
     for level in levels[len(coded) :]:
-        smooth = {cell: interpolated(cell, smooth) for cell in level} if smooth else {}
-        votes = {cell: interpolated(cell, votes) for cell in level} if votes else {}
-    colours = {}
-    for cell in cells:
-        entry = palette[votes[cell].index(max(votes[cell]))] if votes else (0, 0, 0)
-        value = smooth[cell] if smooth else (0, 0, 0)
-        colours[cell] = to_bytes(moved(entry, value))
-    return mode, colours
+        values = {cell: interpolated(cell, values) for cell in level}
+    return mode, {cell: to_bytes(value) for cell, value in values.items()}
 
 
 def passes(level: set[Cell]) -> list[list[Cell]]:

@@ -35,11 +35,12 @@ def test_a_point_between_two_cells_takes_their_mean():
     np.testing.assert_allclose(far, 200, atol=2)  # Nothing but that cell is occupied around it.
 
 
-def test_palette_borders_are_sharp_between_cells():
+def test_palette_entries_pass_into_each_other_between_cells():
     occupied = np.ones((8, 4, 4), dtype=bool)
     _, colours = coded(occupied, halves(occupied), ColourSettings(ColourMode.PALETTE, entries=2))
-    found = lookup(colours, np.array([[3.4, 1, 1], [3.6, 1, 1]])) * 255
-    np.testing.assert_allclose(found, [[220, 30, 20], [20, 40, 200]], atol=2.5)
+    found = lookup(colours, np.array([[3.0, 1, 1], [3.25, 1, 1], [4.0, 1, 1]])) * 255
+    first, last = np.array([220, 30, 20]), np.array([20, 40, 200])
+    np.testing.assert_allclose(found, [first, 0.75 * first + 0.25 * last, last], atol=2.5)
 
 
 def test_points_far_from_all_cells_take_coarser_colours():
@@ -69,16 +70,6 @@ def test_means_are_those_of_the_points_of_a_cell():
     assert np.argwhere(occupied).tolist() == [[0, 0, 0], [2, 1, 1]]
     assert rgb.tolist() == [[15, 0, 0], [7, 8, 9]]
     assert weights.tolist() == [2, 1]
-
-
-def test_points_beside_the_given_cells_go_to_the_nearest_or_are_left_out():
-    given = np.zeros((4, 4, 4), dtype=bool)
-    given[0, 0, 0] = given[3, 3, 3] = True
-    points = np.array([[0.7, 0, 0], [0.2, 0, 0], [1.5, 1.5, 1.5]])
-    occupied, rgb, weights = cell_means(points, np.array([[30, 0, 0], [10, 0, 0], [255, 255, 255]]), (4, 4, 4), given)
-    assert occupied is given
-    assert weights.tolist() == [2, 0]
-    assert rgb[0].tolist() == [20, 0, 0]
 
 
 def test_points_on_the_far_faces_belong_to_the_last_cells():

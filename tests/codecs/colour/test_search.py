@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colour_cases import coded, gradient, halves, shell
 
-from squeeze3d.codecs.colour import ColourMode, ColourSearch, ColourSettings
+from squeeze3d.codecs.colour import CellAims, ColourMode, ColourSearch, ColourSettings
 from squeeze3d.codecs.colour.cells import Hierarchy
 
 
@@ -16,7 +16,8 @@ def occupied():
 
 
 def search(occupied, rgb) -> ColourSearch:
-    return ColourSearch(Hierarchy(occupied), rgb, np.ones(len(rgb)))
+    full = Hierarchy(occupied)
+    return ColourSearch(full, CellAims(full, rgb, np.ones(len(rgb))))
 
 
 def modes(candidates) -> list[ColourMode]:
