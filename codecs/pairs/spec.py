@@ -130,9 +130,9 @@ class PairSpec:
     """Further arguments of the mapping network, such as `skip` of the convolutional one."""
     half_extent: float = 1.0
     """Half the longest side of an asset's box in the pair's frame, which is centred at the origin."""
-    refine_steps: int = 0
-    """Gradient steps on the code at effort 5 (see `squeeze3d.codecs.pairs.refine`); 0 where `Generator.distance` does
-    not exist."""
+    refine_steps: float = 0
+    """Gradient steps on the code at effort 5 (see `squeeze3d.codecs.pairs.refine`), below 1 where a higher effort has
+    the first one; 0 where `Generator.distance` does not exist."""
     planes_half_extent: float | None = None
     """Set where a generator latent is three feature planes (3, C, H, W) that are looked up by position: half the side
     of the cube, around the origin of the generator's frame, that they span. Axes as in
@@ -144,8 +144,10 @@ class PairSpec:
     more of them than their headers. What the pair states are then the published sizes. Raises FormatError for files
     that do not belong together. See `squeeze3d.codecs.pairs.networks.fitted`."""
     conditioning: str | None = None
-    """How `squeeze3d.training.conditioning` shows the generator pictures, to draw data sets from a folder; None where
-    it cannot."""
+    """How `squeeze3d.training.conditioning` draws data sets from a folder; None where it cannot."""
+    one_latent: bool = False
+    """Whether encoder and generator are halves of one network: what the encoder makes of an asset is the latent that
+    the generator should get. Data sets then hold that of real assets for both."""
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
     fidelity: Fidelity = Fidelity.GENERATIVE
@@ -172,4 +174,4 @@ class PairSpec:
     @property
     def weights(self) -> tuple[str, ...]:
         """All artefacts."""
-        return (*self.encoder_weights, *self.decoder_weights)
+        return tuple(dict.fromkeys((*self.encoder_weights, *self.decoder_weights)))
