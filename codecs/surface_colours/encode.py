@@ -1,0 +1,186 @@
+"""The encoder: which layout and which settings show most of the original in a number of bytes.
+
+```text
+samples ─► kinds ─► finer and finer grids ─► fitted colours ─► a palette ─┐
+                                                                          ▼
+                    bytes in the budget, or None ◄─ all settings of the colour coder ◄─ the best layouts
+```
+
+Attempts are compared by the squared error of what is read at points that no fit has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.assets.mesh import Mesh
+from squeeze3d.codecs.surface_colours.fit import Fit, fit
+from squeeze3d.codecs.surface_colours.layout import LARGEST_VOLUME, RESOLUTIONS, Kind, Layout
+from squeeze3d.codecs.surface_colours.reading import read
+from squeeze3d.codecs.surface_colours.samples import Sampler, Samples
+from squeeze3d.codecs.surface_colours.stream import MOST_CELLS, SurfaceColours, write_stream
+from squeeze3d.errors import InputError
+from squeeze3d.geometry.surface import Surface, flatten
+
+FITTED, JUDGED = 40_000, 15_000
+"""Samples that colours are fitted to, and others that judge them."""
+SMALLEST = 10
+"""Bytes below which nothing is tried: one colour for all takes as many."""
+COARSEST = 6
+"""Cells along the frame at the coarsest level that colours are coded at."""
+CELLS_PER_BYTE = (0.5, 50.0)
+"""Cells of the box's six sides, for each byte, between which a resolution is worth a look. Fine grids are coded at a
+half or a quarter of their resolution."""
+SERIES = ((Kind.VOLUME, 2), (Kind.VIEWS, 0), (Kind.VOLUME, 0))
+"""Kinds and splits that are tried at each resolution."""
+ROOM = 4
+"""Bytes that colours need at least."""
+CLOSER = 2
+"""Layouts that are looked at with all settings. The others are known from palettes of one size: all settings of all
+layouts take three times as long for 0 to 0.2 dB."""
+TRIED = 4
+"""Settings of such a layout that are read at the samples; the search orders them by the error of cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A stream and how far it is from the original."""
+
+    data: bytes
+    colours: SurfaceColours
+    error: float
+    """Mean squared error per channel, sRGB in [0, 255]."""
+
+
+def encode_surface_colours(
+    generated: Mesh,
+    original: Surface,
+    budget_bytes: int,
+    *,
+    half_extent: float = 0.5,
+    kinds: Sequence[Kind] = tuple(Kind),
+) -> bytes | None:
+    """Colours of an original for a surface that was generated after it.
+
+    Parameters
+    ----------
+    generated, original : in one frame, y up, whose sides go from `-half_extent` to `half_extent`. What lies beyond
+        about 1.3 times that shares the colours at the border.
+    budget_bytes : most bytes there may be.
+    kinds : layouts to try.
+
+    Returns
+    -------
+    At most `budget_bytes` bytes for `apply_surface_colours`, or None where the generated surface's own colours are as
+    good as anything that fits. The same input gives the same bytes.
+    """
+    if budget_bytes < SMALLEST:
+        return None
+    try:
+        own = flatten(generated)
+    except InputError:
+        return None
+    sampler = Sampler(own, original, half_extent)
+    fitted, judged = sampler.take(FITTED, 1), sampler.take(JUDGED, 2)
+    best = _best(fitted, judged, budget_bytes, half_extent, kinds)
+    if best is None or best.error >= judged.error(judged.own):
+        return None
+    return best.data
+
+
+def _best(fitted: Samples, judged: Samples, budget: int, half_extent: float, kinds: Sequence[Kind]) -> Attempt | None:
+    search = _Search(fitted, judged, budget, half_extent)
+    for kind, split in SERIES:
+        if kind in kinds:
+            _climb(partial(search.look, kind, split), _grids(fitted, budget, half_extent, kind))
+    volumes = [each for each in search.found if each.kind is Kind.VOLUME]
+    if volumes:
+        search.look(Kind.VOLUME, 1, min(volumes, key=search.error).grid)
+    for layout in sorted(search.found, key=search.error)[:CLOSER]:
+        search.look_closer(layout)
+    return search.best
+
+
+class _Search:
+    """Layouts that have been looked at, for one budget."""
+
+    def __init__(self, fitted: Samples, judged: Samples, budget: int, half_extent: float) -> None:
+        self._fitted, self._judged, self._budget, self._half_extent = fitted, judged, budget, half_extent
+        self.found: dict[Layout, Fit] = {}
+        """Those with an attempt within the budget."""
+        self._errors: dict[Layout, float] = {}
+        self.best: Attempt | None = None
+
+    def error(self, layout: Layout) -> float:
+        """Least error of a layout that was found."""
+        return self._errors[layout]
+
+    def look(self, kind: Kind, split: int, grid: int) -> float:
+        """Error of the most promising settings of a layout; infinity where it does not fit."""
+        one = fit(self._fitted, kind, grid, split, self._half_extent)
+        if one.full.count > MOST_CELLS or one.overhead + ROOM > self._budget:
+            return math.inf
+        error = self._try(one, quick=True)
+        if error < math.inf:
+            self.found[one.layout] = one
+            self._errors[one.layout] = error
+        return error
+
+    def look_closer(self, layout: Layout) -> None:
+        """Try all kinds of settings of a layout that was found."""
+        self._try(self.found[layout], quick=False)
+
+    def _try(self, one: Fit, *, quick: bool) -> float:
+        """Least error of attempts within the budget."""
+        least, tried = math.inf, 0
+        for candidate in one.search.fill(self._budget - one.overhead, _skips(one), quick=quick):
+            data, colours = write_stream(one.layout, one.blocks, one.full, one.rgb, one.weights, candidate.settings)
+            # Sizes were estimates: what is too large makes room for the next.
+            if len(data) > self._budget:
+                continue
+            attempt = Attempt(data, colours, self._judged.error(_read(colours, self._judged, self._half_extent)))
+            self.best = attempt if self.best is None else min(self.best, attempt, key=_rank)
+            least, tried = min(least, attempt.error), tried + 1
+            if quick or tried == TRIED:
+                break
+        return least
+
+
+def _rank(attempt: Attempt) -> tuple[float, int, bytes]:
+    return attempt.error, len(attempt.data), attempt.data
+
+
+def _climb(look: Callable[[int], float], grids: Sequence[int]) -> None:
+    """Look at finer and finer grids until two in a row are no better than the best before."""
+    least, worse = math.inf, 0
+    for grid in grids:
+        error = look(grid)
+        worse = 0 if error < least else worse + 1
+        least = min(least, error)
+        if worse == 2:
+            break
+
+
+def _grids(samples: Samples, budget: int, half_extent: float, kind: Kind) -> list[int]:
+    """Resolutions that a budget may suit, coarse ones first."""
+    extent = np.ptp(samples.points, axis=0) / (2 * half_extent)
+    area = 2 * float(extent @ np.roll(extent, 1))
+    least, most = CELLS_PER_BYTE
+    grids = [grid for grid, side in enumerate(RESOLUTIONS) if kind is Kind.VIEWS or side <= LARGEST_VOLUME]
+    counts = {grid: area * RESOLUTIONS[grid] ** 2 / budget for grid in grids}
+    return [grid for grid in grids if least <= counts[grid] <= most] or [grids[-1] if counts[grids[-1]] < least else 0]
+
+
+def _skips(one: Fit) -> list[int]:
+    resolution, last = one.layout.resolution, len(one.full.levels) - 1
+    return [skip for skip in range(3) if skip == 0 or (resolution >> skip >= COARSEST and skip <= last)]
+
+
+def _read(colours: SurfaceColours, samples: Samples, half_extent: float) -> NDArray[np.float64]:
+    return read(colours.layout, colours.cells.full, colours.rgb, samples.points, samples.normals, half_extent)

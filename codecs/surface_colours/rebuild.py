@@ -1,0 +1,44 @@
+"""Colours of a stream onto a generated mesh. NumPy and SciPy alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.flatten import world_parts
+from squeeze3d.assets.mesh import Mesh
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.lite.rebuild import vertex_normals
+from squeeze3d.codecs.surface_colours.stream import SurfaceColours, decode_surface_colours
+
+
+def apply_surface_colours(
+    generated: Mesh, data: bytes, limits: Limits | None = None, *, half_extent: float = 0.5
+) -> Mesh:
+    """A generated mesh with the colours of a stream at its vertices, instead of its own.
+
+    Parameters
+    ----------
+    generated : in the frame of the encoder.
+    data : as `encode_surface_colours` returns it. Hostile bytes give some colours or an error.
+    half_extent : half the side of the frame, the same as for the encoder.
+
+    Raises FormatError or LimitError, see `decode_surface_colours`.
+    """
+    return painted(generated, decode_surface_colours(data, limits), half_extent=half_extent)
+
+
+def painted(generated: Mesh, colours: SurfaceColours, *, half_extent: float = 0.5) -> Mesh:
+    """A generated mesh with decoded colours at its vertices; node transforms are applied, textures are dropped."""
+    primitives, materials = [], []
+    for part in world_parts(generated):
+        primitive = part.primitive
+        normals = vertex_normals(primitive.positions.astype(np.float64), primitive.triangles)
+        rgba = np.ones((len(primitive.positions), 4), dtype=np.float32)
+        rgba[:, :3] = srgb_to_linear(colours.at(primitive.positions, normals, half_extent))
+        primitives.append(replace(primitive, colours=rgba, uvs=(), material=len(materials)))
+        white = (1.0, 1.0, 1.0, 1.0)
+        materials.append(replace(part.material, base_colour=white, base_colour_texture=None, alpha_mode="OPAQUE"))
+    return Mesh(tuple(primitives), tuple(materials))
