@@ -89,8 +89,7 @@ LEVELS: Mapping[Kind, Mapping[str, Goal]] = {
     )
 }
 """Named levels of each kind, from the lowest to the highest. `paper` is the default: for meshes what the Squeeze3D
-paper
-reports, for other kinds what looks about as good."""
+paper reports, for other kinds what looks about as good."""
 DEFAULT = "paper"
 
 
