@@ -24,7 +24,7 @@ def bd_rate(
     tested: Iterable[tuple[float, float]],
     qualities: tuple[float, float] = (-np.inf, np.inf),
 ) -> float:
-    """Mean difference of the sizes of `tested` from those of `anchor` at equal quality, in percent; negative is smaller.
+    """Mean difference of the sizes of `tested` from those of `anchor` at equal quality in percent; negative is smaller.
 
     Parameters
     ----------

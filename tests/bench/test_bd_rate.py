@@ -78,9 +78,11 @@ def test_order_and_useless_points_do_not_matter():
 
 
 def test_a_range_of_qualities_is_looked_at_alone():
-    half = [(size * (0.5 if quality > 36 else 1.0), quality) for size, quality in CURVE]
-    assert bd_rate(CURVE, half, (37.2, 40.28)) == pytest.approx(-50, abs=2)
-    assert bd_rate(CURVE, half, (31.42, 34.0)) == pytest.approx(0, abs=2)
+    line = [(100 * 2.0**k, 30.0 + 3 * k) for k in range(8)]
+    half = [(size * (0.5 if quality > 40 else 1.0), quality) for size, quality in line]
+    assert bd_rate(line, half, (46, 51)) == pytest.approx(-50)
+    assert bd_rate(line, half, (30, 36)) == pytest.approx(0)
+    assert -50 < bd_rate(line, half) < 0
 
 
 @pytest.mark.parametrize(
