@@ -62,7 +62,7 @@ class ColourSearch:
         Parameters
         ----------
         skips : how many levels to leave out, alternatives.
-        quick : palettes of one size alone.
+        quick : these palettes alone.
         """
         self._tried.clear()
         uniform = self.candidate(ColourSettings(ColourMode.UNIFORM))
@@ -70,7 +70,7 @@ class ColourSearch:
             palettes = [
                 self._turned(_palettes(skip, entries), budget)
                 for skip in dict.fromkeys(min(skip, len(self._full.levels) - 1) for skip in skips)
-                for entries in FIRST_ENTRIES[: 1 if quick else None]
+                for entries in FIRST_ENTRIES
             ]
             fitting = [palette for palette in palettes if palette is not None]
             if fitting and not quick:
