@@ -1,9 +1,9 @@
 """Weight files in the published layouts whose generators make a known shape, of any size.
 
 The shape is an ellipsoid in the generator's frame, tall along z and bulging towards the front. The last bias of the
-mapping network holds it, as planes or not at all; the generator's network that tells inside from outside is set to read
-it. All else is filled (`filled`), and what a code adds is little noise. So any mesh comes back as that ellipsoid:
-quality means nothing, while sizes, seconds and memory are those of the real networks.
+mapping network holds it, as planes, as points or not at all; the generator's network that tells inside from outside is
+set to read it. All else is filled (`filled`), and what a code adds is little noise. So anything comes back as that
+ellipsoid: quality means nothing, while sizes, seconds and memory are those of the real networks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.backbones.instantmesh.config import InstantMeshConfig
+from squeeze3d.backbones.lion.config import CHANNELS, LionConfig
 from squeeze3d.backbones.meshanything.config import MeshAnythingConfig
 from squeeze3d.backbones.openlrm.config import OpenLRMConfig
 from squeeze3d.backbones.shape.config import GENERATED, ShapeConfig
@@ -107,6 +108,21 @@ def write_mapping(path: Path, sizes: MappingSizes, bias: Array) -> None:
     write_filled(path, shapes, {"fc3.bias": bias.reshape(-1)}, {"fc3.weight": NOISE})
 
 
+def write_deep_mapping(path: Path, sizes: MappingSizes, bias: Array) -> None:
+    """A mapping network of the point pairs that makes `bias` and a little noise."""
+    import torch
+
+    from squeeze3d.backbones.published import shapes_of
+    from squeeze3d.mapping.networks import build_mapping
+
+    with torch.device("meta"):
+        network = build_mapping(
+            "deep-mlp", encoder_shape=sizes.feature, generator_shape=sizes.latent, code_size=sizes.code
+        )
+    shapes = {**shapes_of(network.forward_map), **shapes_of(network.reverse_map)}
+    write_filled(path, shapes, {"output_layer.bias": bias.reshape(-1)}, {"output_layer.weight": NOISE})
+
+
 def write_encoder(path: Path, config: MeshAnythingConfig) -> None:
     """MeshAnything's point encoder: safetensors, whatever the suffix."""
     import torch
@@ -186,6 +202,51 @@ def write_shape(path: Path, config: ShapeConfig) -> Array:
     others |= {key: np.zeros(shape, np.float32) for key, shape in unused.items() if key not in others}
     save_file({**state, **others}, path)
     return np.zeros(config.latent_shape, np.float32)
+
+
+def write_pointnet2(path: Path) -> None:
+    """A pickle as published, with scores that are numbers of NumPy."""
+    import torch
+
+    from squeeze3d.backbones.pointnet2.encoder import COUNTERS
+    from squeeze3d.backbones.pointnet2.network import PointNet2
+    from squeeze3d.backbones.published import shapes_of
+
+    with torch.device("meta"):
+        shapes = shapes_of(PointNet2(whole=True))
+    state = {key: torch.from_numpy(_filled(key, shape)) for key, shape in shapes.items()}
+    state |= {key: torch.zeros((), dtype=torch.int64) for key in COUNTERS}
+    torch.save({"epoch": 1, "instance_acc": np.float64(0.5), "model_state_dict": state}, path)
+
+
+def write_lion(path: Path, config: LionConfig) -> Array:
+    """A pickle as published; returns what the mapping has to add: latent points on the ellipsoid, here along y."""
+    import torch
+
+    from squeeze3d.backbones.lion.network import LionNetwork
+    from squeeze3d.backbones.lion.priors import Priors
+    from squeeze3d.backbones.published import shapes_of
+
+    with torch.device("meta"):
+        networks = {"vae_state_dict": LionNetwork(config), "dae_state_dict": Priors(config)}
+    answers = "decoder.layers.classifier.2.weight"
+    state = {
+        name: {
+            key: torch.from_numpy(_filled(key, shape) * np.float32(NOISE if key == answers else 1))
+            for key, shape in shapes_of(network).items()
+        }
+        for name, network in networks.items()
+    }
+    torch.save({"epoch": 1, **state, "vae_optimizer": {"state": {0: torch.zeros(3)}}}, path)
+    number = np.arange(config.points)
+    height = 1 - (2 * number + 1) / config.points
+    turn, around = number * (np.pi * (3 - np.sqrt(5))), np.sqrt(1 - height**2)
+    latent = np.zeros((config.points, CHANNELS), np.float32)
+    latent[:, :3] = np.stack([WIDE * around * np.cos(turn), TALL * height, DEEP * around * np.sin(turn)], axis=1)
+    latent[:, 2] += FORWARD
+    # Neighbours in the file are not neighbours in space, as in what the prior draws.
+    latent = latent[np.random.Generator(np.random.PCG64(0)).permutation(config.points)]
+    return np.concatenate([np.zeros(config.style, np.float32), latent.reshape(-1)])
 
 
 def _filled(key: str, shape: Shape) -> Array:
