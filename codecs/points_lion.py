@@ -180,17 +180,17 @@ def lion_pair(
         return CloudGenerator(files[generator], device)
 
     def sizes(files: Files) -> Sizes:
-        config = config_of(Shapes.of(files[generator])) if generator in files else LionConfig()
+        latent = (config_of(Shapes.of(files[generator])) if generator in files else LionConfig()).latent
         if mapping not in files:
-            return Sizes((FEATURE,), (config.latent,), code_size)
+            return Sizes((FEATURE,), (latent,), code_size)
         found = Shapes.of(files[mapping])
         outputs = found.size("output_layer.weight", 0)
-        if outputs != config.latent:
+        if generator in files and outputs != latent:
             raise FormatError(
-                f"`{found.path}` makes latents of {outputs} numbers, but `{generator}` takes {config.latent}",
+                f"`{found.path}` makes latents of {outputs} numbers, but `{generator}` takes {latent}",
                 hint="mapping network and generator belong to different pairs: `sq3d models verify`",
             )
-        return Sizes((found.size("first_layer.weight", 1),), (config.latent,), found.size("first_layer.weight", 0))
+        return Sizes((found.size("first_layer.weight", 1),), (outputs,), found.size("first_layer.weight", 0))
 
     return PairSpec(
         id=id,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from squeeze3d.backbones.instantmesh.config import InstantMeshConfig
+from squeeze3d.backbones.lion.config import LionConfig
 from squeeze3d.backbones.meshanything.config import MeshAnythingConfig
 from squeeze3d.backbones.openlrm.config import OpenLRMConfig, VisionConfig
 from squeeze3d.backbones.shape.config import ShapeConfig
@@ -42,6 +43,7 @@ LRM = OpenLRMConfig(
     camera_width=16,
 )
 IMPLICIT = ShapeConfig(latent=12, hidden=16)
+LION = LionConfig(style=16, width=8, prior=16)
 CODE = 24
 
 
@@ -74,6 +76,23 @@ def shape_files(folder: Path, *, more: float = 0.0) -> tuple[Path, Path]:
     generator = folder / "diffusion_pytorch_model.safetensors"
     added = constructed.write_shape(generator, IMPLICIT) + np.float32(more)
     return generator, mapping_file(folder, "mesh_ma_shape.safetensors", IMPLICIT.latent_shape, added)
+
+
+def pointnet2_file(folder: Path) -> Path:
+    constructed.write_pointnet2(folder / "best_model.pth")
+    return folder / "best_model.pth"
+
+
+def lion_file(folder: Path) -> tuple[Path, np.ndarray]:
+    """Generator, and what a mapping network has to add."""
+    path = folder / "epoch_10999_iters_2100999.pt"
+    return path, constructed.write_lion(path, LION)
+
+
+def deep_mapping_file(folder: Path, code: int, bias: np.ndarray) -> Path:
+    path = folder / f"pc_pn_lion_{code}.safetensors"
+    constructed.write_deep_mapping(path, MappingSizes((1024,), bias.shape, code), bias)
+    return path
 
 
 def install(name: str, path: Path) -> None:
