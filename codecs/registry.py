@@ -24,6 +24,7 @@ BUILT_IN = (
     "squeeze3d.codecs.mesh_openlrm",
     "squeeze3d.codecs.mesh_shape",
     "squeeze3d.codecs.points_lion",
+    "squeeze3d.codecs.field_nerfmae",
 )
 """Modules of pairs that ship with the program. They use this registry, so they are loaded when it is first asked."""
 

@@ -8,6 +8,8 @@ field ◄─ peak, logarithm ◄─ profile ◄─ interpolated log-odds, colour
 Each axis is stretched by itself, so that no cell is spent on the empty space around an object. `FieldLayout` is what a
 file keeps of all that: sizes, box, peak and profile.
 
+`FieldLayout` and what it says of densities also serve `field.nerfmae`, whose grids are larger.
+
 Opacity a = (1 - exp(-K u)) / (1 - exp(-K)) of the density u relative to its peak is nearly that of a ray through a
 cell: it tells thin from nothing and does not care how dense the dense is.
 """
@@ -112,6 +114,15 @@ class FieldLayout:
         return float(2.0 ** (self.peak / PEAK_STEPS))
 
     @property
+    def cells(self) -> tuple[int, ...]:
+        """Cells of the content along each axis."""
+        return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
+
+    def window(self, stride: int = 1) -> tuple[slice, ...]:
+        """Where the content lies in the grid: all of it, or every n-th cell along each axis."""
+        return tuple(slice(low, high, stride) for low, high in zip(self.low, self.high, strict=True))
+
+    @property
     def extents(self) -> NDArray[np.float64]:
         """(3,) sides of the box; the longest is 2."""
         sides = np.array(self.sides or self.shape, dtype=np.float64)
@@ -176,7 +187,7 @@ def densities(field: RadianceField) -> tuple[NDArray[np.float32], bool]:
 def to_cube(field: RadianceField, layout: FieldLayout) -> NDArray[np.float32]:
     """(32, 32, 32, 4) colour and opacity, each 0 to 1, of the content of a field. Colour is 0 where nothing is."""
     values, _ = densities(field)
-    window = tuple(slice(a, b) for a, b in zip(layout.low, layout.high, strict=True))
+    window = layout.window()
     relative = np.minimum(values[window] / np.float32(layout.full), 1)
     colours = np.clip(np.nan_to_num(field.rgbsigma[window][..., :3].astype(np.float32)), 0, 1)
     packed = np.concatenate([colours * relative[..., None], relative[..., None]], axis=3)
@@ -200,9 +211,9 @@ def cube_values(field: RadianceField) -> NDArray[np.float32]:
     return np.concatenate([field.rgbsigma[..., :3], opacity(field.rgbsigma[..., 3:])], axis=3)
 
 
-def log_odds(cube: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log-odds of opacities."""
-    opaque = np.clip(cube[..., 3].astype(np.float64), 1e-4, 1 - 1e-4)
+def log_odds(opaque: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-odds of opacities, those of 1e-4 and 1 - 1e-4 at most."""
+    opaque = np.clip(opaque.astype(np.float64), 1e-4, 1 - 1e-4)
     return np.log(opaque / (1 - opaque)).astype(np.float32)
 
 
@@ -212,25 +223,40 @@ def from_cube(cube: NDArray[np.float32], layout: FieldLayout, limits: Limits | N
     Raises LimitError for a grid that needs too much memory.
     """
     x, y, z = layout.shape
-    largest = math.prod(max(b - a, SIZE) for a, b in zip(layout.low, layout.high, strict=True))
+    largest = math.prod(max(size, SIZE) for size in layout.cells)
     (limits or Limits()).check(16 * x * y * z + 48 * largest, f"a field of {x} x {y} x {z} cells")
-    finer = np.concatenate([cube[..., :3], log_odds(cube)[..., None]], axis=3)
+    finer = np.concatenate([cube[..., :3], log_odds(cube[..., 3])[..., None]], axis=3)
     for axis in range(3):
-        finer = _along(_interpolating(layout.high[axis] - layout.low[axis], SIZE), finer, axis)
+        finer = _along(_interpolating(layout.cells[axis], SIZE), finer, axis)
     relative = profile(finer[..., 3], GAINS[layout.gain], SHIFTS[layout.shift])
     packed = np.concatenate([finer[..., :3] * relative[..., None], relative[..., None]], axis=3)
     for axis in range(3):
-        size = layout.high[axis] - layout.low[axis]
+        size = layout.cells[axis]
         if packed.shape[axis] != size:
             packed = _along(_averaging(packed.shape[axis], size), packed, axis)
-    there = packed[..., 3] > FAINT
+    grid = blank_grid(layout)
+    write_content(grid[layout.window()], packed, layout)
+    return framed(grid, layout)
+
+
+def blank_grid(layout: FieldLayout) -> NDArray[np.float32]:
+    """(X, Y, Z, 4) grid of a layout with nothing in it."""
     grid = np.zeros((*layout.shape, 4), dtype=np.float32)
     if layout.is_log:
         grid[..., 3] = LOWEST_LOG
-    window = grid[tuple(slice(a, b) for a, b in zip(layout.low, layout.high, strict=True))]
-    window[there, :3] = np.clip(packed[there, :3] / packed[there, 3:], 0, 1)
+    return grid
+
+
+def write_content(cells: NDArray[np.float32], packed: NDArray[np.float32], layout: FieldLayout) -> None:
+    """Fill blank cells (X, Y, Z, 4) of a grid: `packed` holds colours times relative density, and that density."""
+    there = packed[..., 3] > FAINT
+    cells[there, :3] = np.clip(packed[there, :3] / packed[there, 3:], 0, 1)
     full = packed[there, 3] * np.float32(layout.full)
-    window[there, 3] = np.log(full) if layout.is_log else full
+    cells[there, 3] = np.log(full) if layout.is_log else full
+
+
+def framed(grid: NDArray[np.float32], layout: FieldLayout) -> RadianceField:
+    """Field with the box of a layout, centred, its longest side 2."""
     half = (layout.extents / 2).astype(np.float32)
     return RadianceField(grid, -half, half)
 
@@ -245,21 +271,31 @@ def profile(odds: NDArray[np.float32], gain: float, shift: float) -> NDArray[np.
 
 def with_profile(field: RadianceField, layout: FieldLayout, cube: NDArray[np.float32]) -> FieldLayout:
     """The layout with the profile that brings a generated cube closest to a field, by the opacity of cells."""
-    wanted, _ = densities(field)
-    sizes = [b - a for a, b in zip(layout.low, layout.high, strict=True)]
-    # Every n-th cell of the content along each axis is enough.
-    stride = max(1, math.ceil((math.prod(sizes) / SAMPLES) ** (1 / 3)))
-    window = tuple(slice(a, b, stride) for a, b in zip(layout.low, layout.high, strict=True))
-    target = opacity(np.minimum(wanted[window] / np.float32(layout.full), 1))
-    odds = log_odds(cube)[..., None]
-    for axis, size in enumerate(sizes):
+    stride = profile_stride(layout)
+    odds = log_odds(cube[..., 3])[..., None]
+    for axis, size in enumerate(layout.cells):
         matrix = _interpolating(size, SIZE)
         # Fields coarser than the cube are averaged in the end; here the middle of each cell stands for it.
         odds = _along(matrix[len(matrix) // size // 2 :: len(matrix) // size][::stride], odds, axis)
+    return with_best_profile(field, layout, odds[..., 0], stride)
+
+
+def profile_stride(layout: FieldLayout) -> int:
+    """Distance of the cells that a profile is chosen by: every n-th one along each axis is enough."""
+    return max(1, math.ceil((math.prod(layout.cells) / SAMPLES) ** (1 / 3)))
+
+
+def with_best_profile(field: RadianceField, layout: FieldLayout, odds: NDArray[np.float32], stride: int) -> FieldLayout:
+    """The layout with the profile that brings log-odds closest to a field.
+
+    `odds` are those of every n-th cell of the content, n being the stride.
+    """
+    wanted, _ = densities(field)
+    target = opacity(np.minimum(wanted[layout.window(stride)] / np.float32(layout.full), 1))
     best = (math.inf, layout.gain, layout.shift)
     for i, gain in enumerate(GAINS):
         for j, shift in enumerate(SHIFTS):
-            error = float(np.mean((opacity(profile(odds[..., 0], gain, shift)) - target) ** 2))
+            error = float(np.mean((opacity(profile(odds, gain, shift)) - target) ** 2))
             best = min(best, (error, i, j))
     return dataclasses.replace(layout, gain=best[1], shift=best[2])
 

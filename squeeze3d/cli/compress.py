@@ -19,7 +19,7 @@ from squeeze3d.cli.outputs import Outputs
 from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_stdin, write_stdout
-from squeeze3d.cli.text import conversion, format_decibels, format_ratio, summarise, tell_losses
+from squeeze3d.cli.text import conversion, format_decibels, format_ratio, summarise, tell_licence, tell_losses
 from squeeze3d.codecs.select import DEFAULT_EFFORT, EFFORTS
 from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import UsageError
@@ -223,6 +223,7 @@ def _tell(reporter: Reporter, record: Record) -> None:
     if not record["quality_reached"]:
         reporter.remark("warning", "the target size is too small for the quality asked for", record["input"])
     tell_losses(reporter, record)
+    tell_licence(reporter, record)
     if not reporter.verbose:
         return
     for entry in record["tried"]:

@@ -34,6 +34,17 @@ def tell_losses(reporter: Reporter, record: Record) -> None:
             reporter.remark("warning", loss["detail"], record["input"])
 
 
+def tell_licence(reporter: Reporter, record: Record) -> None:
+    """A warning where the codec runs networks that may not be used commercially."""
+    from squeeze3d.codecs.registry import codec_by_id
+    from squeeze3d.weights.registry import artefact
+
+    spec = codec_by_id(record["codec"])
+    names = [name for name in spec.weights if artefact(name).non_commercial]
+    if names:
+        reporter.remark("warning", f"licence of {', '.join(names)}: {artefact(names[0]).terms}", record["input"])
+
+
 def format_ratio(ratio: float) -> str:
     """`125:1`, `3.4:1`, `0.92:1`."""
     digits = 0 if ratio >= 99.5 else 1 if ratio >= 1 else 2

@@ -161,3 +161,15 @@ register_artefact(
         non_commercial=True,
     )
 )
+
+# Encoder and generator of the published pair of radiance fields: one network.
+register_artefact(
+    Artefact(
+        name="nerfmae",
+        summary="NeRF-MAE with Swin-S: fields to latents to fields",
+        file="nerf_mae_pretrained.pt",
+        license="CC-BY-NC-4.0",
+        repository="mirshad7/NeRF-MAE",
+        non_commercial=True,
+    )
+)

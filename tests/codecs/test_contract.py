@@ -55,6 +55,7 @@ WIRES = {
     "mesh.openlrm": 17,
     "mesh.shape": 18,
     "points.lion": 19,
+    "field.nerfmae": 20,
 }
 """Numbers in files that exist. Only append."""
 
