@@ -17,7 +17,7 @@ from squeeze3d.cli.outputs import Outputs
 from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
 from squeeze3d.cli.streams import DASH, native_output_to_stderr, read_sq3, write_stdout
-from squeeze3d.cli.text import conversion, summarise, tell_losses
+from squeeze3d.cli.text import conversion, summarise, tell_licence, tell_losses
 from squeeze3d.device import AUTO, check_device
 from squeeze3d.errors import UnsupportedError, UsageError
 
@@ -260,3 +260,4 @@ def _tell(reporter: Reporter, record: Record, remarks: Sequence[str]) -> None:
     for text in remarks:
         reporter.remark("note", text, record["input"])
     tell_losses(reporter, record)
+    tell_licence(reporter, record)
