@@ -200,7 +200,9 @@ def encode(
     )
 
 
-def decompress(data: bytes, *, max_memory: int | None = None, device: str = "auto") -> Asset:
+def decompress(
+    data: bytes, *, max_memory: int | None = None, device: str = "auto", texture: int | None = None
+) -> Asset:
     """Decode the bytes of a .sq3 file to an asset.
 
     Parameters
@@ -208,15 +210,22 @@ def decompress(data: bytes, *, max_memory: int | None = None, device: str = "aut
     data : a whole .sq3 file.
     max_memory : largest allocation in bytes a decoder may make; 2 GiB if None.
     device : where networks run, as in `compress`.
+    texture : width in pixels, 16 to 8192, of textures that vertex colours of a mesh are baked into; None leaves them.
 
     Raises
     ------
     FormatError and its subclasses : the file is damaged, or not a .sq3 file.
     LimitError : decoding would take more than `max_memory`.
     MissingWeightsError, WrongWeightsError : the file needs network weights that are not on this machine.
+    UsageError : a texture out of range.
     """
     decoded = decode(data, max_memory=max_memory, device=device)
-    return load_raw(decoded).asset if isinstance(decoded, RawFiles) else decoded
+    asset = load_raw(decoded).asset if isinstance(decoded, RawFiles) else decoded
+    if texture is None or not isinstance(asset, Mesh):
+        return asset
+    from squeeze3d.texture.bake import bake_vertex_colours
+
+    return bake_vertex_colours(asset, texture, Limits() if max_memory is None else Limits(max_memory))
 
 
 def decode(data: bytes, *, max_memory: int | None = None, device: str = "auto") -> Asset | RawFiles:

@@ -13,6 +13,7 @@ from squeeze3d.cli import options as shared
 from squeeze3d.cli.batch import run_batch
 from squeeze3d.cli.jobs import Progress
 from squeeze3d.cli.naming import Destination
+from squeeze3d.cli.numbers import parse_whole
 from squeeze3d.cli.outputs import Outputs
 from squeeze3d.cli.report import Record, Reporter
 from squeeze3d.cli.sizes import parse_size
@@ -37,6 +38,7 @@ Bring assets back. Each FILE becomes a file of the type it came from, next to it
 \b
 More examples:
   sq3d decompress *.sq3 --output-dir models --to obj
+  sq3d decompress chair.sq3 -o chair.glb --texture 512
   sq3d decompress - -o chair.glb < chair.sq3
 """
 
@@ -47,6 +49,7 @@ def decompress(
     stdout: shared.Stdout = False,
     output_dir: shared.OutputDir = None,
     to: shared.OutputFormat = None,
+    texture: shared.Texture = None,
     max_memory: shared.MaxMemory = None,
     device: shared.Device = AUTO,
     force: shared.Force = False,
@@ -58,10 +61,16 @@ def decompress(
     """Turn .sq3 files into assets."""
     limit = None if max_memory is None else parse_size(max_memory, "--max-memory")
     check_device(device)
-    request = _Request(shared.parse_format(to), limit, device)
+    request = _Request(shared.parse_format(to), limit, device, None if texture is None else _parse_texture(texture))
     destination = Destination(output, stdout, output_dir)
     reporter = Reporter("decompress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
     return partial(_run, inputs, request, destination, reporter, force=force, jobs=shared.parse_jobs(jobs))
+
+
+def _parse_texture(text: str) -> int:
+    from squeeze3d.texture.bake import SIDES
+
+    return parse_whole(text, "--texture", *SIDES)
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ class _Request:
     """Id of the format to write; None follows the file."""
     max_memory: int | None
     device: str
+    texture: int | None
+    """Width of the texture that vertex colours are baked into."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +212,8 @@ def _written_as_stored(raw: RawFiles, source_format: str, task: _Task) -> _Writt
 
     if task.output is None and len(raw.files) > 1:
         return _written(raw, source_format, task)
-    return _Written(raw.files, format_for_suffix(source_format), None, LossReport(), [])
+    remarks = [] if task.request.texture is None else ["files that were kept whole get no texture"]
+    return _Written(raw.files, format_for_suffix(source_format), None, LossReport(), remarks)
 
 
 def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Written:
@@ -219,6 +231,8 @@ def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Wri
     else:
         asset = decoded
     kind = Kind.of(asset)
+    if task.request.texture is not None:
+        asset = _textured(asset, task.request.texture, task.request.max_memory, remarks)
     fallback = default_format(asset)
 
     wanted = task.request.format
@@ -239,6 +253,21 @@ def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Wri
         losses = LossReport(loss for loss in losses if loss.stage != "write")
         files = _encode_files(asset, task.name, wanted, losses)
     return _Written(files, format_for_suffix(wanted), str(kind), losses, remarks)
+
+
+def _textured(asset: Asset, width: int, max_memory: int | None, remarks: list[str]) -> Asset:
+    """Asset with its vertex colours in a texture, where it has any."""
+    from squeeze3d.assets.mesh import Mesh
+    from squeeze3d.bitstream.limits import Limits
+    from squeeze3d.texture.bake import bake_vertex_colours, is_bakeable
+
+    if not isinstance(asset, Mesh):
+        remarks.append("only meshes take a texture")
+        return asset
+    if not is_bakeable(asset):
+        remarks.append("no texture is baked: there are no vertex colours")
+        return asset
+    return bake_vertex_colours(asset, width, Limits() if max_memory is None else Limits(max_memory))
 
 
 def _encode_files(asset: Asset, name: str, format_id: str, losses: LossReport) -> dict[str, bytes]:

@@ -70,6 +70,15 @@ MaxMemory = Annotated[
         show_default=False,
     ),
 ]
+Texture = Annotated[
+    str | None,
+    typer.Option(
+        "--texture",
+        metavar="N",
+        help="Bake vertex colours of meshes into a texture N pixels wide, 16 to 8192, for formats that hold one.",
+        show_default=False,
+    ),
+]
 Device = Annotated[
     str,
     typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where networks run; classical codecs need none."),

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sample_assets import ball
 
 import squeeze3d
 from squeeze3d import Mesh, PointCloud, Primitive
 from squeeze3d.codecs import registry
 from squeeze3d.codecs.spec import RawFiles
+from squeeze3d.geometry.query import SurfaceQuery
+from squeeze3d.geometry.surface import flatten
 
 from .conftest import RAW, Run, files_in
 
@@ -230,3 +233,56 @@ def test_mesh_surface_round_trip_with_a_target_size(sq3d: Run, cube: Path) -> No
         mesh = squeeze3d.load(f"back.{suffix}")
         assert isinstance(mesh, Mesh)
         assert mesh.bounds() == pytest.approx(np.array([[0, 0, 0], [1, 1, 1]]), abs=0.01)
+
+
+@pytest.fixture
+def coloured(sq3d: Run) -> Mesh:
+    """`ball.sq3`: a ball with vertex colours, in a codec that keeps them; returns what it decodes to."""
+    positions, _, triangles = ball(10, 16)
+    rgba = np.ones((len(positions), 4), dtype=np.float32)
+    rgba[:, :3] = 0.5 + 0.4 * positions
+    squeeze3d.save(Mesh((Primitive(positions.astype(np.float32), triangles, colours=rgba),)), "ball.glb")
+    colours = ("-O", "colour=vertex", "-O", "faces=320")
+    assert sq3d("compress", "ball.glb", "--codec", "mesh.surface", *colours, "-o", "ball.sq3").code == 0
+    return squeeze3d.decompress(Path("ball.sq3").read_bytes())
+
+
+@pytest.mark.parametrize("suffix", ["glb", "gltf", "obj"])
+def test_vertex_colours_are_baked_into_a_texture(sq3d: Run, coloured: Mesh, suffix: str) -> None:
+    assert coloured.primitives[0].colours is not None
+    run = sq3d("decompress", "ball.sq3", "-o", f"baked.{suffix}", "--texture", "128")
+    assert run.code == 0, run.err
+    baked = squeeze3d.load(f"baked.{suffix}")
+    (material,) = baked.materials
+    assert baked.primitives[0].colours is None
+    assert material.base_colour_texture.image.pixels().shape[1] == 128
+    before, after = flatten(coloured), flatten(baked)
+    points = SurfaceQuery(after.positions, after.triangles).closest(before.positions[before.triangles].mean(axis=1))
+    middle = np.full((len(before.triangles), 3), 1 / 3)
+    wanted = before.colours_at(np.arange(len(before.triangles)), middle)
+    assert np.abs(wanted - after.colours_at(points.faces, points.weights)).mean() < 0.01
+
+
+def test_the_api_bakes_as_well(coloured: Mesh) -> None:
+    baked = squeeze3d.decompress(Path("ball.sq3").read_bytes(), texture=64)
+    assert isinstance(baked, Mesh)
+    assert baked.materials[0].base_colour_texture is not None
+
+
+def test_what_takes_no_texture_is_written_with_a_note(sq3d: Run, packed: Path) -> None:
+    kept = sq3d("decompress", packed, "-o", "kept.off", "--texture", "64")
+    assert (kept.code, "get no texture" in kept.err) == (0, True)
+    plain = sq3d("decompress", packed, "-o", "plain.glb", "--texture", "64")
+    assert (plain.code, "no vertex colours" in plain.err) == (0, True)
+    cloud = PointCloud(np.random.default_rng(1).random((50, 3)).astype(np.float32))
+    squeeze3d.save(cloud, "cloud.ply")
+    assert sq3d("compress", "cloud.ply", *RAW).code == 0
+    points = sq3d("decompress", "cloud.sq3", "--to", "glb", "--texture", "64")
+    assert (points.code, "only meshes" in points.err) == (0, True)
+
+
+@pytest.mark.parametrize("width", ["8", "9000", "1.5", "wide"])
+def test_widths_of_textures_are_checked(sq3d: Run, packed: Path, width: str) -> None:
+    run = sq3d("decompress", packed, "--texture", width)
+    assert run.code == 2
+    assert "from 16 to 8192" in run.err
