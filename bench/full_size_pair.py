@@ -1,13 +1,13 @@
-"""What a published mesh pair costs: seconds, memory and bytes with networks of full size and weights of our own.
+"""What a published pair costs: seconds, memory and bytes with networks of full size and weights of our own.
 
-Run `python -m squeeze3d.bench.full_size_pair mesh.glb --pair mesh.openlrm --work FOLDER`. Nothing is downloaded: FOLDER
-gets weight files in the published layouts, see `constructed`, which stay there for the next run. They are imported as
+Run `python -m squeeze3d.bench.full_size_pair ASSET --pair mesh.openlrm --work FOLDER`. Nothing is downloaded: FOLDER gets
+weight files in the published layouts, see `constructed`, which stay there for the next run. They are imported as
 downloads are, without the comparison with published sizes and hashes. Then `sq3d compress` and `sq3d decompress` run in
-processes of their own, and one more process times the stages. Whatever mesh goes in, an ellipsoid comes out.
+processes of their own, and one more process times the stages. Whatever asset goes in, an ellipsoid comes out.
 
 `--size` is `full`, `small` (the smallest published generator with a mapping network to suit) or `tiny`. Full sizes take
-on the disk, beside 0.8 GB for the encoder: mesh.instantmesh 3.8 + 2 x 1.5 GB, mesh.openlrm 3.5 + 1.0 GB, mesh.shape
-5.4 + 0.9 GB.
+on the disk, beside 0.8 GB for the encoder of meshes: mesh.instantmesh 3.8 + 2 x 1.5 GB, mesh.openlrm 3.5 + 1.0 GB,
+mesh.shape 5.4 + 0.9 GB, points.lion 3.3 + 0.4 GB. `small` of points.lion is the shortest of its codes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from squeeze3d.backbones.instantmesh.config import InstantMeshConfig
+    from squeeze3d.backbones.lion.config import LionConfig
     from squeeze3d.backbones.meshanything.config import MeshAnythingConfig
     from squeeze3d.backbones.openlrm.config import OpenLRMConfig
     from squeeze3d.backbones.shape.config import ShapeConfig
+    from squeeze3d.codecs.pairs.spec import PairSpec
 
 SIZES = ("full", "small", "tiny")
-PAIRS = ("mesh.instantmesh", "mesh.openlrm", "mesh.shape")
+POINTS = "points.lion"
+PAIRS = ("mesh.instantmesh", "mesh.openlrm", "mesh.shape", POINTS)
 RATE = 3
 """Of the code: 3 bits a number."""
 REPEATS = 3
@@ -51,20 +54,32 @@ REPEATS = 3
 class _Plan:
     """Networks of a run."""
 
-    encoder: MeshAnythingConfig
-    generator: InstantMeshConfig | OpenLRMConfig | ShapeConfig
+    encoder: MeshAnythingConfig | None
+    """None: PointNet++, which has one size."""
+    generator: InstantMeshConfig | OpenLRMConfig | ShapeConfig | LionConfig
     latent: tuple[int, ...]
     code: int
+
+    @property
+    def feature(self) -> tuple[int, ...]:
+        """Shape of what the encoder says."""
+        from squeeze3d.codecs.points_lion import FEATURE
+
+        return (FEATURE,) if self.encoder is None else self.encoder.feature_shape
 
 
 def plan(pair: str, size: str) -> _Plan:
     """Sizes of the networks."""
     from squeeze3d.backbones.instantmesh import config as instant
+    from squeeze3d.backbones.lion.config import LionConfig
     from squeeze3d.backbones.meshanything import config as anything
     from squeeze3d.backbones.openlrm import config as lrm
     from squeeze3d.backbones.shape import config as shape
 
     tiny = size == "tiny"
+    if pair == POINTS:
+        clouds = LionConfig(style=16, width=8, prior=16) if tiny else LionConfig()
+        return _Plan(None, clouds, (clouds.latent,), {"full": 8192, "small": 1024}.get(size, 24))
     head: dict[str, Any] = {"width": 64, "heads": 1}
     encoder = anything.PUBLISHED
     if tiny:
@@ -94,14 +109,21 @@ def plan(pair: str, size: str) -> _Plan:
     return _Plan(encoder, model, model.planes_shape, code)
 
 
+def spec_of(pair: str, size: str) -> PairSpec:
+    """The pair whose networks a run has."""
+    from squeeze3d.codecs.pairs.registry import pair_by_id
+
+    # Codes of several sizes have pairs of their own.
+    return pair_by_id(f"{pair}-{plan(pair, size).code}" if pair == POINTS and size != "tiny" else pair)
+
+
 def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> None:
     """Write the weight files that are not there yet, and import them into `$SQ3D_WEIGHTS`."""
     from squeeze3d.bench import constructed
-    from squeeze3d.codecs.pairs.registry import pair_by_id
     from squeeze3d.weights.cache import bring_in, find
     from squeeze3d.weights.registry import artefact
 
-    spec, sizes = pair_by_id(pair), plan(pair, size)
+    spec, sizes = spec_of(pair, size), plan(pair, size)
     (generator,) = spec.generator_weights
     (encoder,) = spec.encoder_weights
     sources = work / "published"
@@ -115,8 +137,12 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
         path.unlink()
 
     if find(encoder) is None:
-        constructed.write_encoder(sources / "MeshAnything_350m.pth", sizes.encoder)
-        bring(encoder, sources / "MeshAnything_350m.pth")
+        path = sources / Path(artefact(encoder).file).name
+        if sizes.encoder is None:
+            constructed.write_pointnet2(path)
+        else:
+            constructed.write_encoder(path, sizes.encoder)
+        bring(encoder, path)
     if find(generator) is not None and find(spec.mapping) is not None:
         return
     path = sources / Path(artefact(generator).file).name
@@ -124,6 +150,7 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
         "mesh.instantmesh": constructed.write_instantmesh,
         "mesh.openlrm": constructed.write_openlrm,
         "mesh.shape": constructed.write_shape,
+        POINTS: constructed.write_lion,
     }[pair]
     added = write(path, sizes.generator)
     # Both or none: the shape is told by the two together.
@@ -133,9 +160,8 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
             stale.unlink()
     bring(generator, path)
     mapping = sources / artefact(spec.mapping).file
-    constructed.write_mapping(
-        mapping, constructed.MappingSizes(sizes.encoder.feature_shape, sizes.latent, sizes.code), added
-    )
+    write_mapping = constructed.write_deep_mapping if pair == POINTS else constructed.write_mapping
+    write_mapping(mapping, constructed.MappingSizes(sizes.feature, sizes.latent, sizes.code), added)
     bring(spec.mapping, mapping)
 
 
@@ -193,24 +219,23 @@ class _Clock:
         self.seconds[name] = min(self.seconds.get(name, float("inf")), time.monotonic() - began)
 
 
-def stages(pair_id: str, mesh: Path, device_name: str) -> dict[str, Any]:
+def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str, Any]:
     """Seconds of each stage in this process. Needs the weights."""
     began = time.monotonic()
     import torch
 
     from squeeze3d import device
-    from squeeze3d.assets import Mesh, load
+    from squeeze3d.assets import Mesh, PointCloud, load
     from squeeze3d.codecs.pairs.frame import to_frame
     from squeeze3d.codecs.pairs.networks import networks
-    from squeeze3d.codecs.pairs.registry import pair_by_id
 
     device.check_device(device_name)
     name = device.resolve(device_name)
     clock = _Clock(name, {"import torch": time.monotonic() - began}, {})
-    pair = pair_by_id(pair_id)
+    pair = spec_of(pair_id, size)
     with device.using(device_name), torch.no_grad():
         nets = networks(pair)
-        asset = load(mesh)
+        asset = load(source)
         with clock.stage("load encoder"):
             encoder = nets.encoder
         with clock.stage("load forward mapping"):
@@ -234,7 +259,7 @@ def stages(pair_id: str, mesh: Path, device_name: str) -> dict[str, Any]:
                 latent = reverse(back)
             with clock.stage("generator"):
                 made = generator.generate(latent)
-        assert isinstance(made, Mesh)
+        assert isinstance(made, Mesh | PointCloud)
         half = None if name != "cuda" else _half(clock, nets, prepared, symbols)
     with device.using(device_name):
         leaf = back.clone().requires_grad_(True)
@@ -244,7 +269,7 @@ def stages(pair_id: str, mesh: Path, device_name: str) -> dict[str, Any]:
     return {
         "seconds": clock.seconds,
         "gpu_ms": clock.gpu_ms,
-        "faces": made.face_count,
+        "made": f"{made.face_count:,} faces" if isinstance(made, Mesh) else f"{len(made.positions):,} points",
         "half_keeps_code": half,
         "gpu": torch.cuda.get_device_name() if name == "cuda" else None,
         "gpu_megabytes": torch.cuda.max_memory_allocated() / 1e6 if name == "cuda" else None,
@@ -284,7 +309,7 @@ def table(facts: dict[str, Any]) -> str:
     for name, seconds in facts["seconds"].items():
         ms = facts["gpu_ms"].get(name)
         lines.append(f"| {name} | {seconds:.3f} |" + (f" {'' if ms is None else f'{ms:.2f}'} |" if gpu else ""))
-    lines += ["", f"File: {facts['bytes']} bytes. Generated mesh: {facts['faces']:,} faces."]
+    lines += ["", f"File: {facts['bytes']} bytes. Generated: {facts['made']}."]
     if facts["gpu_megabytes"] is not None:
         lines.append(f"Peak GPU memory: {facts['gpu_megabytes']:,.0f} MB.")
     if facts["half_keeps_code"] is not None:
@@ -293,20 +318,20 @@ def table(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run(pair: str, size: str, mesh: Path, work: Path, device: str, say: Callable[[str], None]) -> dict[str, Any]:
+def run(pair: str, size: str, source: Path, work: Path, device: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Everything; returns what the table tells."""
     weights = work / f"weights-{size}"
     os.environ["SQ3D_WEIGHTS"] = str(weights)
     install(pair, size, work, say)
-    packed, back = work / "packed.sq3", work / "back.glb"
+    packed, back = work / "packed.sq3", work / f"back{source.suffix}"
     options = ["-O", f"rate={RATE}", "-O", "refine=0", "--device", device, "-f", "-q"]
     runs = {
-        "compress": measured(["squeeze3d", "compress", str(mesh), "--codec", pair, "-o", str(packed), *options]),
+        "compress": measured(["squeeze3d", "compress", str(source), "--codec", pair, "-o", str(packed), *options]),
         "decompress": measured(
             ["squeeze3d", "decompress", str(packed), "-o", str(back), "--device", device, "-f", "-q"]
         ),
     }
-    arguments = [str(mesh), "--pair", pair, "--work", str(work), "--size", size, "--device", device, "--stages"]
+    arguments = [str(source), "--pair", pair, "--work", str(work), "--size", size, "--device", device, "--stages"]
     worker = measured(["squeeze3d.bench.full_size_pair", *arguments])
     found: dict[str, Any] = json.loads(worker.output)
     machine = f"{os.cpu_count()} cores, {found['threads']} threads, {platform.machine()}, torch {found['torch']}"
@@ -325,7 +350,7 @@ def run(pair: str, size: str, mesh: Path, work: Path, device: str, say: Callable
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("mesh", type=Path)
+    parser.add_argument("asset", type=Path)
     parser.add_argument("--pair", choices=PAIRS, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for weights and outputs")
     parser.add_argument("--size", choices=SIZES, default="full")
@@ -334,10 +359,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.stages:
         os.environ["SQ3D_WEIGHTS"] = str(given.work / f"weights-{given.size}")
-        print(json.dumps(stages(given.pair, given.mesh, given.device)))
+        print(json.dumps(stages(given.pair, given.size, given.asset, given.device)))
         return 0
     given.work.mkdir(parents=True, exist_ok=True)
-    facts = run(given.pair, given.size, given.mesh, given.work, given.device, lambda line: print(line, file=sys.stderr))
+    facts = run(
+        given.pair, given.size, given.asset, given.work, given.device, lambda line: print(line, file=sys.stderr)
+    )
     print(table(facts))
     return 0
 

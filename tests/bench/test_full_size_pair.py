@@ -11,8 +11,7 @@ from safetensors.numpy import load_file
 import squeeze3d
 from squeeze3d.assets import Mesh, Primitive
 from squeeze3d.bench import filled
-from squeeze3d.bench.full_size_pair import PAIRS, plan, run, table
-from squeeze3d.codecs.pairs.registry import pair_by_id
+from squeeze3d.bench.full_size_pair import PAIRS, plan, run, spec_of, table
 
 
 def test_blocks_make_the_numbers_of_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -29,10 +28,15 @@ def test_blocks_make_the_numbers_of_the_whole(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_full_sizes_are_the_published_ones(name: str) -> None:
-    sizes, pair = plan(name, "full"), pair_by_id(name)
+    sizes, pair = plan(name, "full"), spec_of(name, "full")
     assert sizes.latent == pair.generator_shape
     assert sizes.code == pair.code_size
-    assert sizes.encoder.feature_shape == pair.encoder_shape
+    assert sizes.feature == pair.encoder_shape
+
+
+def test_the_small_point_pair_has_the_shortest_code() -> None:
+    assert spec_of("points.lion", "small").mapping == "mapping.lion-1024"
+    assert plan("points.lion", "small").generator == plan("points.lion", "full").generator
 
 
 def test_a_run_measures_processes_and_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +49,7 @@ def test_a_run_measures_processes_and_stages(tmp_path: Path, monkeypatch: pytest
     facts = run("mesh.shape", "tiny", tmp_path / "corner.glb", tmp_path, "cpu", said.append)
     assert len(said) == 3
     assert facts["bytes"] == (tmp_path / "packed.sq3").stat().st_size < 80
-    assert facts["faces"] > 1000
+    assert int(facts["made"].removesuffix(" faces").replace(",", "")) > 1000
     assert {"compress", "decompress"} == set(facts["runs"])
     assert all(each["seconds"] > 0.1 and each["megabytes"] > 50 for each in facts["runs"].values())
     text = table(facts)
