@@ -1,7 +1,7 @@
 """What a published pair costs: seconds, memory and bytes with networks of full size and weights of our own.
 
-Run `python -m squeeze3d.bench.full_size_pair ASSET --pair mesh.openlrm --work FOLDER`. Nothing is downloaded: FOLDER gets
-weight files in the published layouts, see `constructed`, which stay there for the next run. They are imported as
+Run `python -m squeeze3d.bench.full_size_pair ASSET --pair mesh.openlrm --work FOLDER`. Nothing is downloaded: FOLDER
+gets weight files in the published layouts, see `constructed`, which stay there for the next run. They are imported as
 downloads are, without the comparison with published sizes and hashes. Then `sq3d compress` and `sq3d decompress` run in
 processes of their own, and one more process times the stages. Whatever asset goes in, an ellipsoid comes out.
 
