@@ -48,7 +48,8 @@ CODES = (1024, 2048, 4096, 8192)
 """Sizes of the published codes."""
 FEATURE = 1024
 """Numbers that PointNet++ says about a cloud."""
-LICENSE = "NVIDIA Source Code License for LION (NON-COMMERCIAL USE ONLY)"
+LICENSE = "NVIDIA-LION (NON-COMMERCIAL USE ONLY)"
+"""NVIDIA Source Code License for LION."""
 REFINE_STEPS = 12
 """At effort 5. A step takes twice as long as decoding."""
 _CONVOLUTION = "decoder.layers.sa_layers.0.0.voxel_layers.0.weight"

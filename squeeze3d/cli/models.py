@@ -232,7 +232,7 @@ def _list(reporter: Reporter) -> int:
             "yes" if record["present"] else "no",
             "?" if record["size"] is None else format_bytes(record["size"]),
             ", ".join(record["codecs"]) or "-",
-            "-" if record["repository"] is None else f"{record['repository']}: {record['file']}",
+            _source(record),
         )
         for record in records
     ]
@@ -261,8 +261,15 @@ def _describe(artefact: Artefact) -> Record:
         "codecs": [spec.id for spec in codecs() if artefact.name in (*spec.weights, *spec.other_weights)],
         "repository": artefact.repository,
         "file": artefact.file,
+        "page": artefact.page,
         "url": artefact.url,
     }
+
+
+def _source(record: Record) -> str:
+    if record["repository"] is not None:
+        return f"{record['repository']}: {record['file']}"
+    return record["page"] or "-"
 
 
 def _path(name: str, reporter: Reporter) -> int:

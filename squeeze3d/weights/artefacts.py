@@ -24,7 +24,9 @@ class Artefact:
     license: str
     """SPDX identifier, or the licence in words where it has none."""
     repository: str | None = None
-    """Hugging Face repository, `owner/name`; None for weights that nobody publishes."""
+    """Hugging Face repository, `owner/name`; None for weights that are not there."""
+    homepage: str | None = None
+    """Where weights are published that are in no such repository. They are downloaded by hand and imported."""
     non_commercial: bool = False
     """Whether the licence forbids commercial use."""
     size: int | None = None
@@ -46,13 +48,13 @@ class Artefact:
 
     @property
     def page(self) -> str | None:
-        """Address of the repository, for people."""
-        return None if self.repository is None else f"https://huggingface.co/{self.repository}"
+        """Where the weights are published, for people; None for weights that nobody publishes."""
+        return self.homepage if self.repository is None else f"https://huggingface.co/{self.repository}"
 
     @property
     def url(self) -> str | None:
-        """Address of the published file itself."""
-        return None if self.page is None else f"{self.page}/resolve/main/{self.file}"
+        """Address of the published file itself, in a repository."""
+        return None if self.repository is None else f"{self.page}/resolve/main/{self.file}"
 
     @property
     def terms(self) -> str:

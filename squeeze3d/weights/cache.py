@@ -201,9 +201,10 @@ def missing(wanted: Artefact) -> MissingWeightsError:
         return MissingWeightsError(
             f"{message}not published", hint=f"run `sq3d models import {wanted.name} FILE` with weights of your own"
         )
+    pull = "" if wanted.url is None else f"run `sq3d models pull {wanted.name}`, or "
     return MissingWeightsError(
         f"{message}{wanted.page}",
-        hint=f"run `sq3d models pull {wanted.name}`, or download {wanted.file} from {wanted.page} yourself and run "
+        hint=f"{pull}download {wanted.file} from {wanted.page} yourself and run "
         f"`sq3d models import {wanted.name} {local}`",
     )
 

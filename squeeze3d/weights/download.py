@@ -92,6 +92,11 @@ def pull(name: str, *, force: bool = False, progress: Progress = lambda step, fr
     if present is not None and not force:
         return present
     if wanted.repository is None:
+        if wanted.page is not None:
+            raise UnsupportedError(
+                f"weights `{name}` are not on the hub: download {wanted.file} from {wanted.page}",
+                hint=f"then run `sq3d models import {name} {wanted.file.rpartition('/')[2]}`",
+            )
         raise UnsupportedError(
             f"weights `{name}` are not published: there is nothing to download",
             hint=f"run `sq3d models import {name} FILE` with weights of your own",

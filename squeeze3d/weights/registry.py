@@ -134,20 +134,21 @@ for _file, _sha256, _summary in (
     register_artefact(
         Artefact(
             name=f"shap-e-{_file.replace('_', '-')}",
-            summary=f"Shap-E's {_summary}, original: https://openaipublic.azureedge.net/main/shap-e/{_file}.pt",
+            summary=f"Shap-E's {_summary}, original",
             file=f"{_file}.pt",
+            homepage=f"https://openaipublic.azureedge.net/main/shap-e/{_file}.pt",
             license="MIT",
             sha256=_sha256,
         )
     )
 
-# The networks at both ends of the published point pairs.
+# The networks at both ends of the published point pairs. LION has the NVIDIA Source Code License for LION.
 register_artefact(
     Artefact(
         name="pointnet2",
-        summary="PointNet++ of ModelNet40, which is offered for academic use: "
-        "https://github.com/yanx27/Pointnet_Pointnet2_pytorch, in log/classification/pointnet2_ssg_wo_normals",
-        file="checkpoints/best_model.pth",
+        summary="PointNet++ of ModelNet40, which is offered for academic use",
+        file="log/classification/pointnet2_ssg_wo_normals/checkpoints/best_model.pth",
+        homepage="https://github.com/yanx27/Pointnet_Pointnet2_pytorch",
         license="MIT",
     )
 )
@@ -156,7 +157,7 @@ register_artefact(
         name="lion",
         summary="LION of all 55 categories: latents to points, and priors",
         file="unconditional/all55/checkpoints/epoch_10999_iters_2100999.pt",
-        license="NVIDIA Source Code License for LION",
+        license="NVIDIA-LION",
         repository="xiaohui2022/lion_ckpt",
         non_commercial=True,
     )

@@ -86,6 +86,7 @@ def test_list_in_json_has_stable_keys(sq3d: Run, file: Path, weights: Path) -> N
         "codecs": ["any.raw"],
         "repository": "some/where",
         "file": "sample.safetensors",
+        "page": "https://huggingface.co/some/where",
         "url": "https://huggingface.co/some/where/resolve/main/sample.safetensors",
     }
     sq3d("models", "import", "sample", file)

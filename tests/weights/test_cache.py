@@ -101,6 +101,14 @@ def test_missing_weights_that_nobody_publishes_ask_for_a_file(known) -> None:
     assert "`sq3d models import sample FILE`" in caught.value.hint
 
 
+def test_missing_weights_that_are_published_elsewhere_are_not_to_be_pulled(known) -> None:
+    known(repository=None, homepage="https://example.org/networks")
+    with pytest.raises(MissingWeightsError, match="source: https://example") as caught:
+        locate("sample")
+    assert "download" in caught.value.hint
+    assert "pull" not in caught.value.hint
+
+
 def test_looking_for_weights_creates_nothing(known, weights) -> None:
     known()
     assert find("sample") is None
