@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -82,8 +84,12 @@ class Found:
     paint: Paint
     model: LiteModel
     symbols: bytes
-    score: float
-    """See `Preview.score`."""
+    look: Callable[[], float]
+
+    @cached_property
+    def score(self) -> float:
+        """See `Preview.score`. Takes a picture, so only where there is something to compare."""
+        return self.look()
 
 
 class Search:
@@ -248,7 +254,11 @@ class Search:
                 fits = guess
             else:
                 fails = guess
-            guess = min(max(self._predicted(sizes, most), fits + 1), fails - 1)
+            predicted = self._predicted(sizes, most)
+            if self.effort < 3 and predicted <= fits:
+                # A lattice of distances to see that the next grid does not fit is a luxury.
+                break
+            guess = min(max(predicted, fits + 1), fails - 1)
         return fits
 
     def _predicted(self, sizes: dict[int, float], most: float) -> int:
@@ -307,7 +317,11 @@ class Search:
         encoder = encode_geometry(header, made.occupied, made.scalars)
         colours = encode_cells(encoder, paint.full, paint.aims, paint.settings)
         model = LiteModel(builder.pose, header, made.occupied, made.scalars, colours)
-        positions, triangles = builder.decoded(plan, header, factor)
-        world = header.frame(builder.pose).to_world(positions)
-        score = builder.preview.score(world, triangles, vertex_normals(world, triangles), lookup(colours, positions))
+
+        def score() -> float:
+            positions, triangles = builder.decoded(plan, header, factor)
+            world = header.frame(builder.pose).to_world(positions)
+            normals = vertex_normals(world, triangles)
+            return builder.preview.score(world, triangles, normals, lookup(colours, positions))
+
         return Found(plan, paint, model, encoder.finish(), score)

@@ -113,6 +113,14 @@ def test_a_named_codec_without_goal_is_not_measured(ball: Mesh):
     assert squeeze3d.inspect(plain.data).measurement is None
 
 
+def test_in_a_hurry_a_named_codec_for_a_size_is_not_measured(ball: Mesh):
+    hurried = squeeze3d.encode(ball, codec="mesh.surface", target_size=600, effort=1)
+    assert hurried.measurement is None
+    assert len(hurried.data) <= 600
+    for known in ({"codec": "mesh.surface", "quality": "draft"}, {"target_size": 600}):
+        assert squeeze3d.encode(ball, effort=1, **known).measurement is not None
+
+
 def test_lossless_wins_where_it_is_smaller_and_needs_no_proof():
     roomy = squeeze3d.encode(textured_cube(), quality="80", target_size=10_000_000)
     assert roomy.codec.id == "any.raw"
