@@ -76,7 +76,9 @@ class CloudEncoder:
         """(1, 1024)."""
         import torch
 
-        with torch.no_grad():
+        from squeeze3d.backbones.threads import one_thread
+
+        with torch.no_grad(), one_thread():
             device = next(self.network.parameters()).device
             feature: torch.Tensor = self.network(torch.from_numpy(prepared)[None].to(device))
         return feature
@@ -100,7 +102,10 @@ class CloudGenerator:
         """
         import torch
 
-        with torch.no_grad():
+        from squeeze3d.backbones.threads import one_thread
+
+        # A second a cloud whatever else the machine does; two threads on two busy cores take minutes.
+        with torch.no_grad(), one_thread():
             found = self._points(latent)[0].float().cpu().numpy()
         if not np.isfinite(found).all():
             raise InputError("the generator made no finite points")
