@@ -101,6 +101,7 @@ def _hidden_layers(num_layers: int) -> tuple[range, range]:
 def _initialise(module: nn.Module) -> None:
     # The published runs start from He's initialisation, not from PyTorch's default.
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        # Where tensors have no memory there is nothing to draw, and torch would take a second to find that out.
+        if isinstance(layer, nn.Linear) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
