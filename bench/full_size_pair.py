@@ -170,6 +170,8 @@ class Run:
     """One process."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all its threads: what it takes of the machine, however busy that is."""
     megabytes: float
     """Largest resident memory, mapped files included as far as they were read."""
     output: str
@@ -190,15 +192,17 @@ def measured(arguments: list[str]) -> Run:
     if process.returncode:
         raise SystemExit(f"`{' '.join(arguments)}` failed")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Run(time.monotonic() - began, usage.ru_maxrss * unit / 1e6, output)
+    seconds = time.monotonic() - began
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, output)
 
 
 @dataclass
 class _Clock:
-    """Seconds by stage, of the fastest repeat."""
+    """Seconds and CPU seconds by stage, of the fastest repeat."""
 
     device: str
     seconds: dict[str, float]
+    cpu_seconds: dict[str, float]
     gpu_ms: dict[str, float]
 
     @contextmanager
@@ -210,18 +214,20 @@ class _Clock:
         if start is not None:
             torch.cuda.synchronize()
             start.record()
-        began = time.monotonic()
+        began, began_cpu = time.monotonic(), time.process_time()
         yield
         if start is not None and end is not None:
             end.record()
             torch.cuda.synchronize()
             self.gpu_ms[name] = min(self.gpu_ms.get(name, float("inf")), start.elapsed_time(end))
-        self.seconds[name] = min(self.seconds.get(name, float("inf")), time.monotonic() - began)
+        taken = (self.seconds, time.monotonic() - began), (self.cpu_seconds, time.process_time() - began_cpu)
+        for best, seconds in taken:
+            best[name] = min(best.get(name, float("inf")), seconds)
 
 
 def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str, Any]:
     """Seconds of each stage in this process. Needs the weights."""
-    began = time.monotonic()
+    began, began_cpu = time.monotonic(), time.process_time()
     import torch
 
     from squeeze3d import device
@@ -231,7 +237,8 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
 
     device.check_device(device_name)
     name = device.resolve(device_name)
-    clock = _Clock(name, {"import torch": time.monotonic() - began}, {})
+    first = "import torch"
+    clock = _Clock(name, {first: time.monotonic() - began}, {first: time.process_time() - began_cpu}, {})
     pair = spec_of(pair_id, size)
     with device.using(device_name), torch.no_grad():
         nets = networks(pair)
@@ -268,6 +275,7 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
                 generator.distance(reverse(leaf), framed).backward()
     return {
         "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
         "gpu_ms": clock.gpu_ms,
         "made": f"{made.face_count:,} faces" if isinstance(made, Mesh) else f"{len(made.positions):,} points",
         "half_keeps_code": half,
@@ -299,16 +307,20 @@ def table(facts: dict[str, Any]) -> str:
         f"{facts['pair']}, {facts['size']} size, {facts['machine']}, squeeze3d {__version__}. Constructed weights: an "
         "ellipsoid comes out whatever goes in.",
         "",
-        "| process | seconds | peak memory |",
-        "|---|---:|---:|",
-        *(f"| {name} | {run['seconds']:.1f} | {run['megabytes']:,.0f} MB |" for name, run in facts["runs"].items()),
+        "| process | seconds | CPU seconds | peak memory |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {run['seconds']:.1f} | {run['cpu_seconds']:.1f} | {run['megabytes']:,.0f} MB |"
+            for name, run in facts["runs"].items()
+        ),
         "",
-        f"| stage | seconds |{' GPU ms |' if gpu else ''}",
-        f"|---|---:|{'---:|' if gpu else ''}",
+        f"| stage | seconds | CPU seconds |{' GPU ms |' if gpu else ''}",
+        f"|---|---:|---:|{'---:|' if gpu else ''}",
     ]
     for name, seconds in facts["seconds"].items():
         ms = facts["gpu_ms"].get(name)
-        lines.append(f"| {name} | {seconds:.3f} |" + (f" {'' if ms is None else f'{ms:.2f}'} |" if gpu else ""))
+        row = f"| {name} | {seconds:.3f} | {facts['cpu_seconds'][name]:.3f} |"
+        lines.append(row + (f" {'' if ms is None else f'{ms:.2f}'} |" if gpu else ""))
     lines += ["", f"File: {facts['bytes']} bytes. Generated: {facts['made']}."]
     if facts["gpu_megabytes"] is not None:
         lines.append(f"Peak GPU memory: {facts['gpu_megabytes']:,.0f} MB.")

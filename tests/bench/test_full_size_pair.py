@@ -52,6 +52,8 @@ def test_a_run_measures_processes_and_stages(tmp_path: Path, monkeypatch: pytest
     assert int(facts["made"].removesuffix(" faces").replace(",", "")) > 1000
     assert {"compress", "decompress"} == set(facts["runs"])
     assert all(each["seconds"] > 0.1 and each["megabytes"] > 50 for each in facts["runs"].values())
+    assert all(each["cpu_seconds"] > 0.1 for each in facts["runs"].values())
+    assert facts["cpu_seconds"].keys() == facts["seconds"].keys()
     text = table(facts)
     assert "| generator |" in text
     assert "Constructed weights" in text
