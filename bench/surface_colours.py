@@ -140,11 +140,13 @@ def run(subject: Subject, what: str, budget: int) -> Record:
     record = {"bytes": len(data), "encode_s": seconds, "notes": notes}
     if what in (NOISE, OTHER):
         other = subject.moved() if what == NOISE else subject.other()
-        made_for = data if what == NOISE else encode_surface_colours(other, subject.original, budget)
-        assert made_for is not None
-        own = apply_surface_colours(generated if what == NOISE else other, made_for)
-        return {**record, "psnr": subject.psnr(apply_surface_colours(other, data)), "without": subject.psnr(own)}
-    return {**record, "psnr": subject.psnr(apply_surface_colours(generated, data))}
+        own = apply_surface_colours(generated, colours)
+        if what == OTHER:
+            made_for = encode_surface_colours(other, subject.original, budget)
+            assert made_for is not None
+            own = apply_surface_colours(other, decode_surface_colours(made_for))
+        return {**record, "psnr": subject.psnr(apply_surface_colours(other, colours)), "without": subject.psnr(own)}
+    return {**record, "psnr": subject.psnr(apply_surface_colours(generated, colours))}
 
 
 def tables(records: Sequence[Record], budgets: Sequence[int]) -> str:

@@ -146,6 +146,8 @@ class CodecSpec:
     """Names of the network weights it needs."""
     other_weights: tuple[str, ...] = ()
     """Names of weights that may take the place of some of those."""
+    chunks: Mapping[int, str] = field(default_factory=dict, hash=False)
+    """What people call the chunks that it defines itself, by tag."""
     missing: Callable[[], str | None] = lambda: None
     """Why the codec cannot run on this machine, such as weights that are not there; None if it can. Quick."""
     aims: bool = False

@@ -19,6 +19,7 @@ from squeeze3d.bitstream.container import Container
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.pairs.codec import laid_out, read_symbols
+from squeeze3d.codecs.pairs.colours import between, read_colours
 from squeeze3d.codecs.pairs.frame import place
 from squeeze3d.codecs.pairs.networks import code_model, networks
 from squeeze3d.codecs.pairs.registry import pair_of
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 def interpolate(first: bytes, second: bytes, count: int, *, device: str = "auto") -> Iterator[Asset]:
     """Yield `count` assets from one .sq3 file to another, both ends included, decoded one at a time.
 
-    Codes, centres and logarithms of scales are blended linearly. Both files must be of one pair and its weights.
+    Codes, centres, logarithms of scales, and the colours that files carry are blended linearly. Both files must be of
+    one pair and its weights.
 
     Raises UsageError for a count below 2, UnsupportedError for files that are not of one pair, and what `decompress`
     raises.
@@ -53,6 +55,7 @@ def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> It
         if model.standardise:
             # The decoder ignores shift and scale of a code: blend what it sees.
             codes = [standardised(code.astype(np.float64)).astype(np.float32) for code in codes]
+        colours = [read_colours(end, Limits()) for end in ends]
     a, b = (end.pose for end in ends)
     assert a is not None
     assert b is not None
@@ -61,6 +64,7 @@ def _blend(pair: PairSpec, ends: list[Container], count: int, device: str) -> It
             asset = networks(pair).generate(((1 - t) * codes[0] + t * codes[1]).astype(np.float32))
         # Sizes cannot be blended: the nearer end gives them.
         asset = laid_out(pair, asset, ends[round(float(t))], Limits())
+        asset = between(pair, asset, colours, float(t))
         yield place(asset, pair.half_extent, _between(a, b, float(t)))
 
 

@@ -7,22 +7,33 @@ asset ─► to_frame ─► E ─► F_E ─► z ─► refine ─► quantise
 ```
 
 Only symbols, integers, decide how bits are read. What networks make of them may differ in the last bits between
-machines. Pairs whose networks know assets of one size only (`PairSpec.layout`) store a layout besides.
+machines. Pairs whose networks know assets of one size only (`PairSpec.layout`) store a layout besides, and pairs whose
+code knows no colours (`PairSpec.colours`) may store those of the original.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.pairs.clouds import cloud_losses
+from squeeze3d.codecs.pairs.colours import (
+    COLOURS,
+    MOST_BYTES,
+    USUAL_BYTES,
+    coloured,
+    encode_colours,
+    read_colours,
+)
 from squeeze3d.codecs.pairs.frame import candidate_poses, place, to_frame
 from squeeze3d.codecs.pairs.spec import PairSpec
 from squeeze3d.codecs.spec import CodecSpec, Job, option
@@ -43,6 +54,15 @@ UNLIKELY = 6.0
 """Standard deviations above the training codes' mean length from which a code counts as an outlier."""
 REFINE_FROM = 4
 """Effort from which codes are refined; each step above doubles the gradient steps."""
+SLACK = 1.25
+"""How much larger than a target a file may be where the target is only a place to look at."""
+CODE_SHARE = 0.5
+"""Of a target size that everything but colours may take, where there is a coarser rate. From 2 or 3 bits a number on,
+what a finer rate adds is small next to what rounding loses in the colours."""
+USUAL_SIZE = 1200
+"""Bytes at which a search for a quality begins: a code and colours."""
+FRAMING = 2
+"""Bytes by which the sizes of a chunk and of a file grow when the chunk is filled."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,18 @@ class PairOptions:
 
     rate: int = option(-1, "precision of the code, 0 (coarsest) and up; -1 chooses by size or quality", low=-1, high=15)
     refine: int = option(-1, "gradient steps on the code when encoding; -1 chooses by effort", low=-1, high=10_000)
+
+
+@dataclass(frozen=True)
+class ColouredPairOptions(PairOptions):
+    """Options of pairs that may carry colours."""
+
+    colour_bytes: int = option(
+        -1,
+        f"most bytes for colours; 0: those of the generator, -1: what a target size leaves, or {USUAL_BYTES}",
+        low=-1,
+        high=MOST_BYTES,
+    )
 
 
 def codec_of(pair: PairSpec) -> CodecSpec:
@@ -62,11 +94,13 @@ def codec_of(pair: PairSpec) -> CodecSpec:
         kinds=frozenset({pair.kind}),
         fidelity=pair.fidelity,
         from_effort=pair.from_effort,
-        options=PairOptions,
+        options=ColouredPairOptions if pair.colours else PairOptions,
         encode=partial(encode, pair),
         decode=partial(decode, pair),
         missing=partial(_missing, pair),
+        usual=USUAL_SIZE if pair.colours else CodecSpec.usual,
         weights=pair.weights,
+        chunks={LAYOUT: "layout"} if pair.layout is not None else {COLOURS: "colours"} if pair.colours else {},
         license=pair.license,
         paper=pair.paper,
     )
@@ -79,10 +113,12 @@ def _missing(pair: PairSpec) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """One rate of one code: everything but the source format."""
+    """One rate of one code: everything but the source format and the colours."""
 
     rate: int
     symbols: NDArray[np.int32]
+    generated: Asset
+    """In the pair's frame."""
     pose: Pose
     payload: bytes
     layout: bytes | None
@@ -104,54 +140,129 @@ def encode(pair: PairSpec, loaded: Loaded, options: PairOptions, job: Job) -> Co
         locate(name)
     job.progress("load networks", 0.05)
     nets = networks(pair)
-    model = nets.model
-    if options.rate >= model.rates:
-        raise UsageError(f"{pair.id} has rates 0 to {model.rates - 1}, not {options.rate}")
+    if options.rate >= nets.model.rates:
+        raise UsageError(f"{pair.id} has rates 0 to {nets.model.rates - 1}, not {options.rate}")
     if "code" not in job.memo:
         job.progress("encode", 0.2)
         framed, _ = to_frame(loaded.asset, pair.half_extent)
         if pair.layout is not None:
             framed = pair.layout.enter(framed)
         job.memo["framed"], job.memo["code"] = framed, nets.code_of(framed)
-    source = SOURCES.index(loaded.format)
+    found = _Encoder(pair, nets, loaded, options, job).best()
+    if found is None:
+        assert job.target_size is not None
+        raise TargetSizeError(
+            f"{pair.id} cannot describe this asset in {format_bytes(job.target_size)}", hint="raise `--target-size`"
+        )
+    return found
 
-    def container(point: _Point) -> Container:
+
+class _Encoder:
+    """Rates and colours for one request. Points are remembered from one request to the next."""
+
+    def __init__(self, pair: PairSpec, nets: Networks, loaded: Loaded, options: PairOptions, job: Job) -> None:
+        self._pair, self._nets, self._loaded, self._job = pair, nets, loaded, job
+        self._steps = refine_steps(pair, options, job)
+        # Without a size to meet, the finest rate: its last symbols cost little beside the fixed part of the file.
+        self._rates = [options.rate] if options.rate >= 0 else list(range(nets.model.rates))[::-1]
+        self._most_colours = 0
+        if isinstance(options, ColouredPairOptions):
+            default = USUAL_BYTES if job.target_size is None else MOST_BYTES
+            self._most_colours = default if options.colour_bytes < 0 else options.colour_bytes
+
+    def best(self) -> Container | None:
+        """The file; None where nothing fits."""
+        size = self._job.target_size
+        if size is None:
+            point = self._at(self._rates[0])
+            return self._finish(point, self._colours(point, self._most_colours))
+        limit = size if self._job.exact else SLACK * size
+        kept = min(self._most_colours, (1 - CODE_SHARE) * size)
+        found = self._finest(limit - kept, SLACK * (size - kept)) or self._finest(limit, math.inf, self._rates[-1:])
+        if found is None:
+            return None
+        colours = self._colours(found, self._room(found, size))
+        if self._most_colours:
+            # What colours leave may be worth a finer rate.
+            left = size - FRAMING - self._size(found, colours) + self._size(found)
+            finer = self._finest(left, left)
+            if finer is not None and finer.rate > found.rate:
+                again = self._colours(finer, self._room(finer, size))
+                if again is not None or colours is None:
+                    found, colours = finer, again
+        return self._finish(found, colours)
+
+    def _finest(self, limit: float, promising: float, rates: Sequence[int] | None = None) -> _Point | None:
+        """Finest rate whose file takes at most `limit` bytes without colours.
+
+        Rates whose symbols alone are estimated at more than `promising` bytes are passed over; refinement moves them.
+        """
+        for rate in self._rates if rates is None else rates:
+            symbols = self._nets.model.quantise(self._job.memo["code"], rate)
+            if self._nets.model.bits(symbols, rate) / 8 > promising:
+                continue
+            point = self._at(rate)
+            if self._size(point) <= limit:
+                return point
+        return None
+
+    def _at(self, rate: int) -> _Point:
+        points: dict[tuple[int, int], _Point] = self._job.memo.setdefault("points", {})
+        key = rate, self._steps
+        if key not in points:
+            self._job.progress("refine" if self._steps else "quantise", 0.3)
+            points[key] = _point(self._pair, self._nets, self._loaded, self._job, rate, self._steps)
+        return points[key]
+
+    def _room(self, point: _Point, size: int) -> int:
+        """Bytes that a target size leaves for colours."""
+        return max(0, min(self._most_colours, size - self._size(point, b"") - FRAMING))
+
+    def _colours(self, point: _Point, budget: int) -> bytes | None:
+        from squeeze3d.geometry.surface import flatten
+
+        if budget == 0:
+            return None
+        memo = self._job.memo
+        known: dict[tuple[int, int, int], bytes | None] = memo.setdefault("colours", {})
+        key = point.rate, self._steps, budget
+        if key not in known:
+            self._job.progress("colours", 0.85)
+            if "surface" not in memo:
+                assert isinstance(self._loaded.asset, Mesh)
+                memo["surface"] = flatten(self._loaded.asset)
+            known[key] = encode_colours(self._pair, point.generated, point.pose, memo["surface"], budget)
+        return known[key]
+
+    def _size(self, point: _Point, colours: bytes | None = None) -> int:
+        return len(self._container(point, colours).to_bytes())
+
+    def _container(self, point: _Point, colours: bytes | None) -> Container:
         chunks = {Tag.SYMBOLS: point.payload}
         if point.layout is not None:
             chunks[LAYOUT] = point.layout
-        return Container(pair.wire, source, point.pose, nets.fingerprint, chunks)
+        if colours is not None:
+            chunks[COLOURS] = colours
+        source = SOURCES.index(self._loaded.format)
+        return Container(self._pair.wire, source, point.pose, self._nets.fingerprint, chunks)
 
-    points: dict[tuple[int, int], _Point] = job.memo.setdefault("points", {})
-    steps = refine_steps(pair, options, job)
-    target = job.target_size
-    # Without a size to meet, the finest rate: its last symbols cost little beside the fixed part of the file.
-    wanted = [options.rate] if options.rate >= 0 else list(range(model.rates))[::-1]
-    if target is None:
-        wanted = wanted[:1]
-    for rate in wanted:
-        if (rate, steps) not in points:
-            if target is not None and options.rate < 0 and _least(nets, job.memo["code"], rate) > target * SLACK:
-                continue
-            job.progress("refine" if steps else "quantise", 0.3)
-            points[rate, steps] = _point(pair, nets, loaded, job, rate, steps)
-        result = container(points[rate, steps])
-        size = len(result.to_bytes())
-        if target is None or size <= (target if job.exact else target * SLACK):
-            _report(nets, points[rate, steps], steps, job)
-            return result
-    assert target is not None
-    raise TargetSizeError(
-        f"{pair.id} cannot describe this asset in {format_bytes(target)}", hint="raise `--target-size`"
-    )
-
-
-SLACK = 1.25
-"""How much larger than a target a file may be where the target is only a place to look at."""
-
-
-def _least(nets: Networks, code: NDArray[np.float32], rate: int) -> float:
-    """Bytes of the symbols alone, without running the generator: a lower estimate of the file."""
-    return nets.model.bits(nets.model.quantise(code, rate), rate) / 8
+    def _finish(self, point: _Point, colours: bytes | None) -> Container:
+        """The file, and remarks about it."""
+        job, nets = self._job, self._nets
+        code_bits = round(nets.model.bits(point.symbols, point.rate))
+        job.notes.update(rate=point.rate, code_bits=code_bits, refine_steps=self._steps)
+        if self._pair.colours:
+            job.notes.update(colour_bytes=0 if colours is None else len(colours))
+        if point.surprise > UNLIKELY:
+            job.outlier = f"its code is {point.surprise:.1f} standard deviations longer than the training codes"
+        detail = "the asset is recreated by a generator: topology, texture layout, materials and fine detail are new"
+        if self._pair.colours and colours is None:
+            detail += ", colours are those of the generator"
+        job.losses.add("regenerated", detail, stage="encode")
+        for feature, detail in point.lost:
+            job.losses.add(feature, detail, stage="encode")
+        job.progress("done", 1.0)
+        return self._container(point, colours)
 
 
 def refine_steps(pair: PairSpec, options: PairOptions, job: Job) -> int:
@@ -185,18 +296,8 @@ def _point(pair: PairSpec, nets: Networks, loaded: Loaded, job: Job, rate: int, 
     encoder = SymbolEncoder()
     encoder.encode_raw([rate], RATE_BITS)
     nets.model.encode(encoder, symbols, rate)
-    return _Point(rate, symbols, pose, encoder.finish(), layout, surprise, cloud_losses(loaded.asset, generated))
-
-
-def _report(nets: Networks, point: _Point, steps: int, job: Job) -> None:
-    job.notes.update(rate=point.rate, code_bits=round(nets.model.bits(point.symbols, point.rate)), refine_steps=steps)
-    if point.surprise > UNLIKELY:
-        job.outlier = f"its code is {point.surprise:.1f} standard deviations longer than the training codes"
-    detail = "the asset is recreated by a generator: topology, texture layout, materials and fine detail are new"
-    job.losses.add("regenerated", detail, stage="encode")
-    for feature, detail in point.lost:
-        job.losses.add(feature, detail, stage="encode")
-    job.progress("done", 1.0)
+    lost = cloud_losses(loaded.asset, generated)
+    return _Point(rate, symbols, generated, pose, encoder.finish(), layout, surprise, lost)
 
 
 def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
@@ -209,9 +310,11 @@ def decode(pair: PairSpec, container: Container, limits: Limits) -> Asset:
     sized = fitted(pair)
     limits.check(4 * (sized.code_size + math.prod(sized.generator_shape)), f"code and latent of {pair.id}")
     rate, symbols = read_symbols(pair, container)
+    colours = read_colours(container, limits)
     assert container.pose is not None
     generated = networks(pair).generate(code_model(pair).dequantise(symbols, rate))
-    return place(laid_out(pair, generated, container, limits), pair.half_extent, container.pose)
+    shown = coloured(pair, laid_out(pair, generated, container, limits), colours)
+    return place(shown, pair.half_extent, container.pose)
 
 
 def laid_out(pair: PairSpec, generated: Asset, container: Container, limits: Limits) -> Asset:
@@ -229,7 +332,7 @@ def read_symbols(pair: PairSpec, container: Container) -> tuple[int, NDArray[np.
     """
     from squeeze3d.codecs.pairs.networks import code_model, fingerprint
 
-    container.expect({Tag.SYMBOLS} if pair.layout is None else {Tag.SYMBOLS, LAYOUT})
+    container.expect({Tag.SYMBOLS} if pair.layout is None else {Tag.SYMBOLS, LAYOUT}, {COLOURS} if pair.colours else ())
     if container.pose is None or container.fingerprint is None:
         raise FormatError(f"a {pair.id} file needs a pose and a fingerprint")
     present = fingerprint(pair)

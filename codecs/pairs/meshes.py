@@ -10,7 +10,8 @@ upright in glTF's frame (y up, front +z) stands upright in the generator's: the 
 generated is turned back. Squeeze3D's published mapping networks were trained with features of meshes in the generator's
 frame, at the size they have there (`Normalisation.FRAME`).
 
-A code of these pairs knows shapes. Colours are those that the generator thinks likely for a shape.
+A code of these pairs knows shapes. Colours of the original are sent besides (`squeeze3d.codecs.pairs.colours`); without
+them they are those that the generator thinks likely for a shape.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ def mesh_pair(
         refine_steps=REFINE_STEPS,
         from_effort=6,
         sizes=sizes,
+        colours=True,
         license=license,
         paper="arXiv 2506.07932",
         **further,

@@ -150,6 +150,8 @@ class PairSpec:
     the generator should get. Data sets then hold that of real assets for both."""
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
+    colours: bool = False
+    """Whether files may carry colours of the original besides: for meshes, whose code knows the shape alone."""
     fidelity: Fidelity = Fidelity.GENERATIVE
     from_effort: int = 1
     """See `CodecSpec.from_effort`."""
@@ -158,7 +160,9 @@ class PairSpec:
     paper: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for planes that are none."""
+        """Raise ValueError for planes that are none, and for colours of what is no mesh."""
+        if self.colours and self.kind is not Kind.MESH:
+            raise ValueError(f"{self.id}: only meshes carry colours of their own")
         if self.planes_half_extent is not None:
             if not 0 < self.planes_half_extent < float("inf"):
                 raise ValueError(f"{self.id}: the half extent of planes is positive, not {self.planes_half_extent}")

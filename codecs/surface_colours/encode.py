@@ -17,20 +17,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.codecs.surface_colours.fit import Fit, fit
 from squeeze3d.codecs.surface_colours.layout import LARGEST_VOLUME, RESOLUTIONS, Kind, Layout
 from squeeze3d.codecs.surface_colours.reading import read
 from squeeze3d.codecs.surface_colours.samples import Sampler, Samples
-from squeeze3d.codecs.surface_colours.stream import MOST_CELLS, SurfaceColours, write_stream
+from squeeze3d.codecs.surface_colours.stream import MOST_CELLS, write_stream
 from squeeze3d.errors import InputError
 from squeeze3d.geometry.surface import Surface, flatten
 
 FITTED, JUDGED = 40_000, 15_000
 """Samples that colours are fitted to, and others that judge them."""
-SMALLEST = 10
+SMALLEST = 9
 """Bytes below which nothing is tried: one colour for all takes as many."""
 COARSEST = 6
 """Cells along the frame at the coarsest level that colours are coded at."""
@@ -44,6 +43,8 @@ ROOM = 4
 CLOSER = 2
 """Layouts that are looked at with all settings. The others are known from palettes of one size: all settings of all
 layouts take three times as long for 0 to 0.2 dB."""
+INVISIBLE = 0.01
+"""Mean squared error that is as good as none."""
 TRIED = 4
 """Settings of such a layout that are read at the samples; the search orders them by the error of cells."""
 
@@ -53,9 +54,13 @@ class Attempt:
     """A stream and how far it is from the original."""
 
     data: bytes
-    colours: SurfaceColours
-    error: float
-    """Mean squared error per channel, sRGB in [0, 255]."""
+    level: int
+    """Its error, see `_level`."""
+
+    @property
+    def rank(self) -> tuple[int, int, bytes]:
+        """Least for the best."""
+        return self.level, len(self.data), self.data
 
 
 def encode_surface_colours(
@@ -77,7 +82,7 @@ def encode_surface_colours(
 
     Returns
     -------
-    At most `budget_bytes` bytes for `apply_surface_colours`, or None where the generated surface's own colours are as
+    At most `budget_bytes` bytes for `decode_surface_colours`, or None where the generated surface's own colours are as
     good as anything that fits. The same input gives the same bytes.
     """
     if budget_bytes < SMALLEST:
@@ -89,20 +94,22 @@ def encode_surface_colours(
     sampler = Sampler(own, original, half_extent)
     fitted, judged = sampler.take(FITTED, 1), sampler.take(JUDGED, 2)
     best = _best(fitted, judged, budget_bytes, half_extent, kinds)
-    if best is None or best.error >= judged.error(judged.own):
+    if best is None or best.level >= _level(judged.error(judged.own)):
         return None
     return best.data
 
 
 def _best(fitted: Samples, judged: Samples, budget: int, half_extent: float, kinds: Sequence[Kind]) -> Attempt | None:
     search = _Search(fitted, judged, budget, half_extent)
-    for kind, split in SERIES:
-        if kind in kinds:
-            _climb(partial(search.look, kind, split), _grids(fitted, budget, half_extent, kind))
+    series = [(kind, split) for kind, split in SERIES if kind in kinds]
+    # Where one colour is enough, the coarsest layout says it in the fewest bytes.
+    search.look(*series[0], 0)
+    for kind, split in series:
+        _climb(partial(search.look, kind, split), _grids(fitted, budget, half_extent, kind))
     volumes = [each for each in search.found if each.kind is Kind.VOLUME]
     if volumes:
-        search.look(Kind.VOLUME, 1, min(volumes, key=search.error).grid)
-    for layout in sorted(search.found, key=search.error)[:CLOSER]:
+        search.look(Kind.VOLUME, 1, min(volumes, key=search.level).grid)
+    for layout in sorted(search.found, key=search.level)[:CLOSER]:
         search.look_closer(layout)
     return search.best
 
@@ -112,25 +119,28 @@ class _Search:
 
     def __init__(self, fitted: Samples, judged: Samples, budget: int, half_extent: float) -> None:
         self._fitted, self._judged, self._budget, self._half_extent = fitted, judged, budget, half_extent
+        self._places = judged.points, judged.normals, half_extent
         self.found: dict[Layout, Fit] = {}
         """Those with an attempt within the budget."""
-        self._errors: dict[Layout, float] = {}
+        self._levels: dict[Layout, float] = {}
         self.best: Attempt | None = None
 
-    def error(self, layout: Layout) -> float:
-        """Least error of a layout that was found."""
-        return self._errors[layout]
+    def level(self, layout: Layout) -> float:
+        """Least error of a layout that was found, see `_level`."""
+        return self._levels[layout]
 
     def look(self, kind: Kind, split: int, grid: int) -> float:
         """Error of the most promising settings of a layout; infinity where it does not fit."""
         one = fit(self._fitted, kind, grid, split, self._half_extent)
+        if one.layout in self.found:
+            return self._levels[one.layout]
         if one.full.count > MOST_CELLS or one.overhead + ROOM > self._budget:
             return math.inf
-        error = self._try(one, quick=True)
-        if error < math.inf:
+        level = self._try(one, quick=True)
+        if level < math.inf:
             self.found[one.layout] = one
-            self._errors[one.layout] = error
-        return error
+            self._levels[one.layout] = level
+        return level
 
     def look_closer(self, layout: Layout) -> None:
         """Try all kinds of settings of a layout that was found."""
@@ -144,25 +154,27 @@ class _Search:
             # Sizes were estimates: what is too large makes room for the next.
             if len(data) > self._budget:
                 continue
-            attempt = Attempt(data, colours, self._judged.error(_read(colours, self._judged, self._half_extent)))
-            self.best = attempt if self.best is None else min(self.best, attempt, key=_rank)
-            least, tried = min(least, attempt.error), tried + 1
+            shown = read(colours.layout, colours.cells.full, colours.rgb, *self._places)
+            attempt = Attempt(data, _level(self._judged.error(shown)))
+            self.best = attempt if self.best is None else min(self.best, attempt, key=lambda each: each.rank)
+            least, tried = min(least, attempt.level), tried + 1
             if quick or tried == TRIED:
                 break
         return least
 
 
-def _rank(attempt: Attempt) -> tuple[float, int, bytes]:
-    return attempt.error, len(attempt.data), attempt.data
+def _level(error: float) -> int:
+    """An error in hundredths of a decibel. Nobody sees less, and nothing below `INVISIBLE`: fewer bytes are better."""
+    return round(1000 * math.log10(error + INVISIBLE))
 
 
 def _climb(look: Callable[[int], float], grids: Sequence[int]) -> None:
     """Look at finer and finer grids until two in a row are no better than the best before."""
     least, worse = math.inf, 0
     for grid in grids:
-        error = look(grid)
-        worse = 0 if error < least else worse + 1
-        least = min(least, error)
+        level = look(grid)
+        worse = 0 if level < least else worse + 1
+        least = min(least, level)
         if worse == 2:
             break
 
@@ -180,7 +192,3 @@ def _grids(samples: Samples, budget: int, half_extent: float, kind: Kind) -> lis
 def _skips(one: Fit) -> list[int]:
     resolution, last = one.layout.resolution, len(one.full.levels) - 1
     return [skip for skip in range(3) if skip == 0 or (resolution >> skip >= COARSEST and skip <= last)]
-
-
-def _read(colours: SurfaceColours, samples: Samples, half_extent: float) -> NDArray[np.float64]:
-    return read(colours.layout, colours.cells.full, colours.rgb, samples.points, samples.normals, half_extent)

@@ -1,4 +1,4 @@
-"""Colours of a stream onto a generated mesh. NumPy and SciPy alone."""
+"""Colours of a stream onto a generated mesh. NumPy alone."""
 
 from __future__ import annotations
 
@@ -9,29 +9,20 @@ import numpy as np
 from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.assets.flatten import world_parts
 from squeeze3d.assets.mesh import Mesh
-from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.lite.rebuild import vertex_normals
-from squeeze3d.codecs.surface_colours.stream import SurfaceColours, decode_surface_colours
+from squeeze3d.codecs.surface_colours.stream import SurfaceColours
 
 
-def apply_surface_colours(
-    generated: Mesh, data: bytes, limits: Limits | None = None, *, half_extent: float = 0.5
-) -> Mesh:
-    """A generated mesh with the colours of a stream at its vertices, instead of its own.
+def apply_surface_colours(generated: Mesh, colours: SurfaceColours, *, half_extent: float = 0.5) -> Mesh:
+    """A generated mesh with decoded colours at its vertices, instead of its own.
+
+    Node transforms are applied, textures are dropped.
 
     Parameters
     ----------
     generated : in the frame of the encoder.
-    data : as `encode_surface_colours` returns it. Hostile bytes give some colours or an error.
     half_extent : half the side of the frame, the same as for the encoder.
-
-    Raises FormatError or LimitError, see `decode_surface_colours`.
     """
-    return painted(generated, decode_surface_colours(data, limits), half_extent=half_extent)
-
-
-def painted(generated: Mesh, colours: SurfaceColours, *, half_extent: float = 0.5) -> Mesh:
-    """A generated mesh with decoded colours at its vertices; node transforms are applied, textures are dropped."""
     primitives, materials = [], []
     for part in world_parts(generated):
         primitive = part.primitive

@@ -62,7 +62,7 @@ def _work(task: _Task, progress: Progress) -> Info:
 def describe(found: Info) -> Record:
     """An `Info` as plain data."""
     pose = None if found.scale is None else {"centre": list(found.centre or ()), "scale": found.scale}
-    chunks = [{"tag": tag, "name": _chunk_name(tag), "bytes": size} for tag, size in found.chunks.items()]
+    chunks = [{"tag": tag, "name": _chunk_name(tag, found), "bytes": size} for tag, size in found.chunks.items()]
     return {
         "input_bytes": found.size,
         "format_version": found.format_version,
@@ -98,10 +98,10 @@ def describe_measured(measured: Record) -> list[tuple[str, str]]:
     return rows
 
 
-def _chunk_name(tag: int) -> str:
+def _chunk_name(tag: int, found: Info) -> str:
     from squeeze3d.bitstream.container import ANCILLARY, Tag
 
-    names = {value: name.lower() for name, value in vars(Tag).items() if isinstance(value, int)}
+    names = {value: name.lower() for name, value in vars(Tag).items() if isinstance(value, int)} | found.codec.chunks
     return names.get(tag, f"{'ancillary' if tag & ANCILLARY else 'codec'} {tag:#04x}")
 
 

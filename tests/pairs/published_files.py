@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from squeeze3d.backbones.instantmesh.config import InstantMeshConfig
 from squeeze3d.backbones.lion.config import LionConfig
@@ -14,6 +17,7 @@ from squeeze3d.backbones.openlrm.config import OpenLRMConfig, VisionConfig
 from squeeze3d.backbones.shape.config import ShapeConfig
 from squeeze3d.bench import constructed
 from squeeze3d.bench.constructed import DEEP, FORWARD, TALL, WIDE, MappingSizes
+from squeeze3d.codecs.registry import load_plugins
 from squeeze3d.weights.cache import bring_in
 from squeeze3d.weights.registry import artefact
 
@@ -93,6 +97,31 @@ def deep_mapping_file(folder: Path, code: int, bias: np.ndarray) -> Path:
     path = folder / f"pc_pn_lion_{code}.safetensors"
     constructed.write_deep_mapping(path, MappingSizes((1024,), bias.shape, code), bias)
     return path
+
+
+PAIRS: dict[str, tuple[str, str, Callable[[Path], tuple[Path, Path]]]] = {
+    "mesh.instantmesh": ("instantmesh-large", "mapping.instantmesh", instantmesh_files),
+    "mesh.openlrm": ("openlrm-obj-base", "mapping.openlrm", openlrm_files),
+    "mesh.shape": ("shap-e", "mapping.shape", shape_files),
+}
+"""Generator, mapping network and their files, by codec."""
+QUICK = {"refine": 0, "rate": 3, "colour_bytes": 0}
+"""Options for files that take no time to make."""
+
+
+@contextmanager
+def installed(made: Path, weights: Path) -> Iterator[None]:
+    """All three pairs in the folder `weights`; `made` is for their files."""
+    load_plugins()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SQ3D_WEIGHTS", str(weights))
+        install("meshanything", encoder_file(made))
+        for generator, mapping, make in PAIRS.values():
+            for name, path in zip((generator, mapping), make(made), strict=True):
+                install(name, path)
+        # The lattice of 192^3 takes seconds.
+        patch.setattr("squeeze3d.codecs.mesh_openlrm.GRID", 64)
+        yield
 
 
 def install(name: str, path: Path) -> None:

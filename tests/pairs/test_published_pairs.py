@@ -14,6 +14,7 @@ import numpy as np
 import published_files as files
 import pytest
 import torch
+from published_files import PAIRS, QUICK
 
 import squeeze3d
 from squeeze3d.assets import Mesh, Primitive
@@ -23,15 +24,8 @@ from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.meshes import Z_UP_FRONT_BELOW, Z_UP_FRONT_X
 from squeeze3d.codecs.pairs.networks import fitted, networks
 from squeeze3d.codecs.pairs.registry import pair_by_id
-from squeeze3d.codecs.registry import codec_by_id, load_plugins
+from squeeze3d.codecs.registry import codec_by_id
 from squeeze3d.errors import FormatError, InputError, MissingWeightsError, UnsupportedError, WrongWeightsError
-
-PAIRS = {
-    "mesh.instantmesh": ("instantmesh-large", "mapping.instantmesh", files.instantmesh_files),
-    "mesh.openlrm": ("openlrm-obj-base", "mapping.openlrm", files.openlrm_files),
-    "mesh.shape": ("shap-e", "mapping.shape", files.shape_files),
-}
-QUICK = {"refine": 0, "rate": 3}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,16 +39,8 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of weights with all three pairs."""
-    load_plugins()
-    with pytest.MonkeyPatch.context() as patch:
-        made, weights = tmp_path_factory.mktemp("published"), tmp_path_factory.mktemp("weights")
-        patch.setenv("SQ3D_WEIGHTS", str(weights))
-        files.install("meshanything", files.encoder_file(made))
-        for generator, mapping, make in PAIRS.values():
-            for name, path in zip((generator, mapping), make(made), strict=True):
-                files.install(name, path)
-        # The lattice of 192^3 takes seconds.
-        patch.setattr("squeeze3d.codecs.mesh_openlrm.GRID", 64)
+    made, weights = tmp_path_factory.mktemp("published"), tmp_path_factory.mktemp("weights")
+    with files.installed(made, weights):
         yield weights
 
 
@@ -173,7 +159,7 @@ def test_a_distance_has_gradients_that_lead_closer(folder: Path) -> None:
 
 
 def test_refinement_runs_through_mapping_and_generator(folder: Path) -> None:
-    encoded = squeeze3d.encode(figure(), codec="mesh.instantmesh", options={"refine": 3, "rate": 3})
+    encoded = squeeze3d.encode(figure(), codec="mesh.instantmesh", options={**QUICK, "refine": 3})
     assert encoded.notes["refine_steps"] == 3
 
 
@@ -289,7 +275,17 @@ def test_imported_files_work_in_processes_of_their_own(
         done = sq3d("models", "import", name, path)
         assert done.returncode == 0, done.stderr
     squeeze3d.save(figure(), tmp_path / "figure.glb")
-    done = sq3d("compress", tmp_path / "figure.glb", "--codec", "mesh.shape", "-o", tmp_path / "a.sq3", "--json")
+    done = sq3d(
+        "compress",
+        tmp_path / "figure.glb",
+        "--codec",
+        "mesh.shape",
+        "-O",
+        "colour_bytes=0",
+        "-o",
+        tmp_path / "a.sq3",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["results"][0]["codec"] == "mesh.shape"
     for path in weights.glob("meshanything*"):
