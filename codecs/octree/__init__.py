@@ -1,1 +1,0 @@
-"""Point clouds as octrees: geometry, placement and colours of `points.octree`."""
