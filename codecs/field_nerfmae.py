@@ -88,7 +88,7 @@ def config_of(found: Shapes) -> NerfMaeConfig:
     window = _window(found.size(_TABLE.format(0, 0), 0))
     if window is None:
         raise found.strange(_TABLE.format(0, 0))
-    if found.found["pos_embed"][1:4] != (tokens,) * 3 or tokens % 4 or width % 6:
+    if found.found["pos_embed"][1:4] != (tokens,) * 3 or tokens % 8 or width % 6:
         raise found.strange("pos_embed")
     for stage, count in enumerate(heads):
         if (width << stage) % count:
@@ -161,6 +161,8 @@ def nerfmae_pair(
         from_effort=6,
         sizes=sizes,
         layout=GridLayout(fit),
+        conditioning="fields",
+        one_latent=True,
         license=LICENSE,
         paper="arXiv 2506.07932",
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from squeeze3d.training.presets import Recipe
     from squeeze3d.training.rates import CodeReport
     from squeeze3d.training.synthesis import Latents
-    from squeeze3d.training.trainer import RunConfig, Tick, TrainingResult
+    from squeeze3d.training.trainer import RunConfig, Start, Tick, TrainingResult
 
 HELP = """\
 Example: sq3d train mapping --pair points.lion --data latents -o run
@@ -41,7 +41,8 @@ Draw a data set of latent pairs. The generator draws assets, the encoder reads t
 in shards. A sample depends on the seed and its index alone.
 
 \b
-Generators that make shapes of pictures are shown views of the meshes in a folder, or pictures:
+Generators that make shapes of pictures are shown views of the meshes in a folder, or pictures; field.nerfmae
+takes fields (.npz):
   sq3d train dataset --pair mesh.instantmesh --source meshes --count 10000 -o latents
 """
 MAPPING_HELP = """\
@@ -140,7 +141,8 @@ def dataset(
     ] = "256",
     half: Annotated[bool, typer.Option("--half", help="Store half precision: half the bytes.")] = False,
     source: Annotated[
-        str | None, _number("--source", "DIR", "Meshes or pictures that the generator is shown, instead of its prior.")
+        str | None,
+        _number("--source", "DIR", "Meshes, pictures or fields to make latents from, instead of a prior."),
     ] = None,
     remote_code: Annotated[
         bool, typer.Option("--remote-code", help="Run the code of Zero123++ from its repository, for pictures.")
@@ -182,10 +184,14 @@ def mapping(
             "--preset",
             metavar="NAME",
             help="Hyperparameters: default, lite for small pairs, or those of a published network: instantmesh, "
-            "openlrm, shape, lion-1024, lion-2048, lion-4096, lion-8192, nerfmae.",
+            "openlrm, shape, lion-1024, lion-2048, lion-4096, lion-8192, nerfmae. For `--start`: nerfmae-code-only.",
             autocompletion=_complete_preset,
         ),
     ] = "default",
+    start: Annotated[
+        str | None,
+        _number("--start", "FILE", "Go on from a mapping network, such as a published one, not from random weights."),
+    ] = None,
     steps: Annotated[str | None, _number("--steps", "N", "Steps in total, instead of the preset's epochs.")] = None,
     epochs: Annotated[str | None, _number("--epochs", "N", "Passes over the training data.")] = None,
     batch_size: Annotated[str | None, _number("--batch-size", "B", "Samples per step and device.")] = None,
@@ -298,6 +304,7 @@ def mapping(
         data=Path(data),
         folder=Path(output),
         preset=preset,
+        start=None if start is None else Path(start),
         changes=changes,
         running=running,
         rates=_rates(rates),
@@ -386,6 +393,7 @@ class _MappingRequest:
     data: Path
     folder: Path
     preset: str
+    start: Path | None
     changes: dict[str, Any]
     running: dict[str, Any]
     rates: tuple[float, ...] | None
@@ -405,6 +413,19 @@ class _MappingRequest:
             decay = max(1, round(recipe.decay * self.changes["epochs"]))
             recipe = dataclasses.replace(recipe, decay_epochs=decay)
         return dataclasses.replace(recipe, **self.changes)
+
+    def beginning(self) -> Start | None:
+        """Weights to begin with; None: random ones."""
+        from squeeze3d.training.trainer import Start
+        from squeeze3d.weights.hashing import sha256_of
+
+        if self.start is None:
+            return None
+        if not self.start.is_file():
+            raise InputError(
+                f"no such file: `{self.start}`", hint="`--start` takes a mapping network, a safetensors file"
+            )
+        return Start(self.start, None, {"mapping": sha256_of(self.start)})
 
     def config(self) -> RunConfig:
         """How the run is carried out."""
@@ -498,12 +519,15 @@ def _source(reporter: Reporter, path: Path, pair: PairSpec, *, remote_code: bool
 
 
 def _latents(pair: PairSpec, shown: Folder, seed: int, device: str) -> Latents:
+    from squeeze3d.codecs.pairs.networks import Networks
     from squeeze3d.device import resolve
-    from squeeze3d.training.conditioning import FolderLatents, is_picture, load_conditioner
+    from squeeze3d.training.conditioning import FIELDS, FieldLatents, FolderLatents, is_picture, load_conditioner
     from squeeze3d.training.zero123 import Zero123
     from squeeze3d.weights.cache import locate
 
     name = resolve(device)
+    if pair.conditioning == FIELDS:
+        return FieldLatents(shown, pair, Networks(pair, name, b"").encoder, seed)
     needs_views = pair.conditioning == "instantmesh" and is_picture(shown.files[0])
     multiview = Zero123(name) if needs_views else None
     conditioner = load_conditioner(pair, locate(pair.generator_weights[0]), name, multiview)
@@ -572,7 +596,7 @@ def _run_mapping(reporter: Reporter, request: _MappingRequest) -> int:
                 raise OutputError(f"`{folder / name}` exists and is not of a run", hint="choose another folder")
     pairs = LatentPairs(request.data)
     began = time.monotonic()
-    result = _train(reporter, pair, pairs, folder, config, force=request.force)
+    result = _train(reporter, pair, pairs, folder, config, start=request.beginning(), force=request.force)
     if not result.is_main:
         return 0
     record: Record = {**_training_record(result), "pair": pair.id, "code": None, "quantised": None}
@@ -618,12 +642,21 @@ def _run_code(
 
 
 def _train(
-    reporter: Reporter, pair: PairSpec, data: LatentPairs, folder: Path, config: RunConfig, *, force: bool
+    reporter: Reporter,
+    pair: PairSpec,
+    data: LatentPairs,
+    folder: Path,
+    config: RunConfig,
+    *,
+    start: Start | None,
+    force: bool,
 ) -> TrainingResult:
     from squeeze3d.training.trainer import train_mapping
 
     return _trained(
-        reporter, folder, lambda tick: train_mapping(pair, data, folder, config, restart=force, progress=tick)
+        reporter,
+        folder,
+        lambda tick: train_mapping(pair, data, folder, config, start=start, restart=force, progress=tick),
     )
 
 

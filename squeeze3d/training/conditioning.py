@@ -1,13 +1,15 @@
-"""Latents of generators that make shapes of pictures, for data sets: what they make of a folder of meshes or pictures.
+"""Latents of generators without a prior, for data sets: what they make of a folder of meshes, pictures or fields.
 
 ```text
 mesh ─► turned, in the generator's frame ─► our renderer ─► views ─┐
 picture ─► object in the middle ─┬─► Zero123++ (InstantMesh) ──────┼─► generator's encoder ─► planes
                                  └─► as it is (OpenLRM) ───────────┘
+field ─► turned ─► pair's encoder (NeRF-MAE) ─► latent of both
 ```
 
 Sample i shows file i of the folder, in an order that the seed shuffles. Beyond the last file it starts over, with
-meshes turned about the vertical axis. Views are unlit, so that colours are those of the surface.
+meshes turned about the vertical axis, and fields by quarters about their third axis or mirrored. Views are unlit, so
+that colours are those of the surface.
 """
 
 from __future__ import annotations
@@ -23,18 +25,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from squeeze3d.assets import Mesh, read
+from squeeze3d.assets import Asset, Mesh, RadianceField, read
 from squeeze3d.assets.formats import all_formats
 from squeeze3d.assets.image import Image
 from squeeze3d.assets.mesh import Node
+from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.meshes import HALF_EXTENT, Z_UP_FRONT_BELOW, Z_UP_FRONT_X, Turn
 from squeeze3d.codecs.pairs.published import Shapes
-from squeeze3d.codecs.pairs.spec import PairSpec
+from squeeze3d.codecs.pairs.spec import Encoder, PairSpec
 from squeeze3d.errors import FormatError, InputError, UnsupportedError, UsageError
 from squeeze3d.geometry.surface import Surface, flatten
 from squeeze3d.render import Channel, MeshRenderer
 from squeeze3d.render.camera import Camera
 
+FIELDS = "fields"
+"""`PairSpec.conditioning` of pairs whose latents are those of fields."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ROOM = 0.95
 """Radius of the sphere around a mesh that views show: those of InstantMesh end 1.07 from the centre."""
@@ -71,6 +76,18 @@ class Folder:
         lines = (f"{name}\0{(self.path / name).stat().st_size}\n" for name in self.files)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def choice(self, index: int, attempt: int, seed: int, random: np.random.Generator) -> tuple[Path, bool]:
+        """File of a sample, and whether it may have had its turn before. One that was refused is replaced by any other.
+
+        `seed` is that of the data set, `random` belongs to the sample.
+        """
+        count = len(self.files)
+        turn, place = divmod(index, count)
+        chosen = int(np.random.default_rng([seed, turn]).permutation(count)[place])
+        if attempt:
+            chosen = int(random.integers(count))
+        return self.path / self.files[chosen], bool(turn or attempt)
+
 
 def is_picture(name: str) -> bool:
     """Whether a file is a picture, by its name."""
@@ -78,7 +95,7 @@ def is_picture(name: str) -> bool:
 
 
 def open_folder(path: Path, pair: PairSpec, *, pictures: bool) -> Folder:
-    """What a pair can use of a folder.
+    """What a pair can use of a folder: fields, or meshes, or pictures.
 
     `pictures` tells whether pictures can be shown to the generator here.
 
@@ -91,9 +108,14 @@ def open_folder(path: Path, pair: PairSpec, *, pictures: bool) -> Folder:
         )
     if not path.is_dir():
         raise InputError(f"`{path}` is not a folder")
-    suffixes = tuple(suffix for each in all_formats() if issubclass(Mesh, each.writes) for suffix in each.suffixes)
+    kind = RadianceField if pair.conditioning == FIELDS else Mesh
+    suffixes = tuple(suffix for each in all_formats() if issubclass(kind, each.writes) for suffix in each.suffixes)
     names = sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
     meshes = [name for name in names if name.lower().endswith(suffixes)]
+    if kind is RadianceField:
+        if not meshes:
+            raise InputError(f"`{path}` holds no fields", hint=f"fields are {', '.join(suffixes)}")
+        return Folder(path, tuple(meshes), 0)
     shown = [name for name in names if is_picture(name)]
     # Textures lie beside meshes: where there are meshes, pictures are theirs.
     files = meshes or (shown if pictures else [])
@@ -116,23 +138,44 @@ class FolderLatents:
 
         Raises InputError for a file that cannot be used.
         """
-        count = len(self.folder.files)
-        turn, place = divmod(index, count)
         random = np.random.default_rng(seed)
-        chosen = int(np.random.default_rng([self.seed, turn]).permutation(count)[place])
-        if attempt:
-            chosen = int(random.integers(count))
-        name = self.folder.files[chosen]
-        path = self.folder.path / name
-        if is_picture(name):
+        path, again = self.folder.choice(index, attempt, self.seed, random)
+        if is_picture(path.name):
             return self.conditioner.of_picture(read_picture(path), seed)
-        try:
-            asset = read(path).asset
-        except (FormatError, UnsupportedError) as error:
-            raise InputError(error.message) from None
+        asset = _read(path)
         if not isinstance(asset, Mesh):
             raise InputError(f"`{path}` is no mesh")
-        return self.conditioner.of_mesh(asset, float(random.uniform(0, 2 * np.pi)) if turn or attempt else 0.0)
+        return self.conditioner.of_mesh(asset, float(random.uniform(0, 2 * np.pi)) if again else 0.0)
+
+
+class FieldLatents:
+    """Latents of the fields of a folder, by the encoder of a pair: `squeeze3d.training.synthesis.Latents`."""
+
+    def __init__(self, folder: Folder, pair: PairSpec, encoder: Encoder, seed: int) -> None:
+        self.folder, self.pair, self.encoder, self.seed = folder, pair, encoder, seed
+
+    def __call__(self, index: int, attempt: int, seed: int) -> torch.Tensor:
+        """Latent of a sample, as of `FolderLatents`."""
+        random = np.random.default_rng(seed)
+        path, again = self.folder.choice(index, attempt, self.seed, random)
+        asset = _read(path)
+        if not isinstance(asset, RadianceField):
+            raise InputError(f"`{path}` is no field")
+        framed, _ = to_frame(asset, self.pair.half_extent)
+        seen = framed if self.pair.layout is None else self.pair.layout.enter(framed)
+        assert isinstance(seen, RadianceField)
+        if again:
+            quarters, mirrored = int(random.integers(4)), bool(random.integers(2))
+            cells = np.rot90(seen.rgbsigma[::-1] if mirrored else seen.rgbsigma, quarters)
+            seen = replace(seen, rgbsigma=np.ascontiguousarray(cells))
+        return self.encoder.encode(self.encoder.prepare(seen))
+
+
+def _read(path: Path) -> Asset:
+    try:
+        return read(path).asset
+    except (FormatError, UnsupportedError) as error:
+        raise InputError(error.message) from None
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -7,7 +7,8 @@
                      triplanes: points of the surface ─► cells of the planes
 ```
 
-Latents come from the generator's prior, or from a folder: `squeeze3d.training.conditioning`.
+Latents come from the generator's prior, or from a folder: `squeeze3d.training.conditioning`. Where encoder and
+generator are halves of one network, both latents of a sample are what that network makes of an asset in the folder.
 
 Every sample depends on the seed and its index alone. A run that was interrupted goes on where it stopped, and any shard
 can be made again, on any machine that computes alike.
@@ -187,11 +188,7 @@ def draw_sample(
         try:
             if latents is not None:
                 latent = latents(index, attempt, own)
-            generated = generator.generate(latent)
-            # Planes lie in the generator's frame, which the encoder never sees.
-            surface = _surface(pair, generated)
-            asset, _ = to_frame(generated, pair.half_extent)
-            code = encoder.encode(encoder.prepare(asset))
+            code, surface = _read_back(pair, encoder, generator, latent)
         except InputError as error:
             reason = error.message
             continue
@@ -203,6 +200,19 @@ def draw_sample(
         f"pair {pair.id}: {ATTEMPTS} draws in a row were refused for sample {index}, the last one because: {reason}",
         hint="check that the weights belong to the pair: `sq3d models verify`",
     )
+
+
+def _read_back(
+    pair: PairSpec, encoder: Encoder, generator: Generator, latent: torch.Tensor
+) -> tuple[torch.Tensor, NDArray[np.bool_] | None]:
+    """What the encoder says of what a generator makes of a latent, and the cells of planes that its surface meets."""
+    if pair.one_latent:
+        return latent, None
+    generated = generator.generate(latent)
+    # Planes lie in the generator's frame, which the encoder never sees.
+    surface = _surface(pair, generated)
+    asset, _ = to_frame(generated, pair.half_extent)
+    return encoder.encode(encoder.prepare(asset)), surface
 
 
 def _after(done: int, total: int, progress: Progress) -> Callable[[int], None]:

@@ -110,10 +110,10 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to begin with instead of random ones, and an error to train with: fine-tuning."""
+    """Weights to begin with instead of random ones, and perhaps an error to train with: fine-tuning."""
 
     mapping: Path
-    noise: Noise
+    noise: Noise | None
     about: dict[str, Any]
     """Plain data that tells this start from others."""
 
@@ -304,7 +304,8 @@ class _Run:
         self.schedule: Callable[[int], float] = Constant()
         if recipe.decay is not None:
             self.schedule = LinearDecay(recipe.lr, recipe.final_lr, max(1, round(recipe.decay * self.steps)))
-        module = self.network if self.start is None else _Noisy(self.network, self.start.noise)
+        self.noise = None if self.start is None else self.start.noise
+        module = self.network if self.noise is None else _Noisy(self.network, self.noise)
         self.module = self.fabric.setup_module(module)
         # The generator is a term of the loss: where there is none, its weights need not be here.
         self.generator: Generator | None = (
@@ -447,7 +448,7 @@ class _Run:
             with self.fabric.no_backward_sync(self.module, enabled=apart):
                 outputs, codes = self.module(inputs)
                 parts = self._weighted(cells)(outputs.float(), targets, codes.float())
-                total = parts.total if self.start is None else parts.total + self.start.noise.penalty(codes)
+                total = parts.total if self.noise is None else parts.total + self.noise.penalty(codes)
                 rendering = None
                 if self.generator is not None and micro == 0 and step % self.recipe.render_every == 0:
                     rendering = self._rendering(self.generator, outputs.float(), latent)

@@ -229,6 +229,7 @@ def test_a_mapping_network_of_other_latents_is_refused(tmp_path: Path, monkeypat
     ("key", "shape"),
     [
         ("pos_embed", (1, 8, 8, 4, 12)),
+        ("pos_embed", (1, 12, 12, 12, 12)),
         ("stages.0.0.attn.relative_position_bias_table", (340, 1)),
         ("stages.2.1.attn.relative_position_bias_table", (343, 7)),
         ("pos_embed", (8,)),

@@ -42,7 +42,7 @@ def test_optimisers_of_the_presets_hold_table_6() -> None:
 
 
 def test_there_is_a_preset_for_every_published_network_and_a_default() -> None:
-    assert set(PRESETS) == {*TABLE_6, "default", "lite"}
+    assert set(PRESETS) == {*TABLE_6, "default", "lite", "nerfmae-code-only"}
 
 
 def test_unknown_presets_are_usage_errors() -> None:
