@@ -34,7 +34,7 @@ COLOURS = 17
 USUAL_BYTES = 600
 """Where no size is asked for: about as many as the codes of the published pairs take."""
 MOST_BYTES = 8000
-"""More shows hardly more: lattices end at 64 cells, views at 96 texels."""
+"""More shows hardly more: lattices end at 96 cells along the frame."""
 
 
 def encode_colours(pair: PairSpec, generated: Asset, pose: Pose, original: Surface, budget: int) -> bytes | None:

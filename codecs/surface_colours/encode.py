@@ -20,10 +20,10 @@ import numpy as np
 
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.codecs.surface_colours.fit import Fit, fit
-from squeeze3d.codecs.surface_colours.layout import LARGEST_VOLUME, RESOLUTIONS, Kind, Layout
+from squeeze3d.codecs.surface_colours.layout import RESOLUTIONS, Kind, Layout
 from squeeze3d.codecs.surface_colours.reading import read
 from squeeze3d.codecs.surface_colours.samples import Sampler, Samples
-from squeeze3d.codecs.surface_colours.stream import MOST_CELLS, write_stream
+from squeeze3d.codecs.surface_colours.stream import write_stream
 from squeeze3d.errors import InputError
 from squeeze3d.geometry.surface import Surface, flatten
 
@@ -40,6 +40,8 @@ SERIES = ((Kind.VOLUME, 2), (Kind.VIEWS, 0), (Kind.VOLUME, 0))
 """Kinds and splits that are tried at each resolution."""
 ROOM = 4
 """Bytes that colours need at least."""
+MOST_CELLS = 1 << 18
+"""Layouts with more cells are not tried: they take seconds for each setting."""
 CLOSER = 2
 """Layouts that are looked at with all settings. The others are known from palettes of one size: all settings of all
 layouts take three times as long for 0 to 0.2 dB."""
@@ -104,8 +106,9 @@ def _best(fitted: Samples, judged: Samples, budget: int, half_extent: float, kin
     series = [(kind, split) for kind, split in SERIES if kind in kinds]
     # Where one colour is enough, the coarsest layout says it in the fewest bytes.
     search.look(*series[0], 0)
+    grids = _grids(fitted, budget, half_extent)
     for kind, split in series:
-        _climb(partial(search.look, kind, split), _grids(fitted, budget, half_extent, kind))
+        _climb(partial(search.look, kind, split), grids)
     volumes = [each for each in search.found if each.kind is Kind.VOLUME]
     if volumes:
         search.look(Kind.VOLUME, 1, min(volumes, key=search.level).grid)
@@ -179,14 +182,14 @@ def _climb(look: Callable[[int], float], grids: Sequence[int]) -> None:
             break
 
 
-def _grids(samples: Samples, budget: int, half_extent: float, kind: Kind) -> list[int]:
+def _grids(samples: Samples, budget: int, half_extent: float) -> list[int]:
     """Resolutions that a budget may suit, coarse ones first."""
     extent = np.ptp(samples.points, axis=0) / (2 * half_extent)
     area = 2 * float(extent @ np.roll(extent, 1))
     least, most = CELLS_PER_BYTE
-    grids = [grid for grid, side in enumerate(RESOLUTIONS) if kind is Kind.VIEWS or side <= LARGEST_VOLUME]
-    counts = {grid: area * RESOLUTIONS[grid] ** 2 / budget for grid in grids}
-    return [grid for grid in grids if least <= counts[grid] <= most] or [grids[-1] if counts[grids[-1]] < least else 0]
+    counts = [area * side**2 / budget for side in RESOLUTIONS]
+    wanted = [grid for grid, count in enumerate(counts) if least <= count <= most]
+    return wanted or [len(counts) - 1 if counts[-1] < least else 0]
 
 
 def _skips(one: Fit) -> list[int]:

@@ -23,8 +23,6 @@ from squeeze3d.errors import FormatError
 
 RESOLUTIONS = (8, 12, 16, 24, 32, 48, 64, 96)
 """Cells along the frame, by index. Part of the format."""
-LARGEST_VOLUME = 64
-"""Finest resolution of a volume. Part of the format."""
 KIND_BITS, RESOLUTION_BITS, SPLIT_BITS = 1, 3, 2
 
 Shape = tuple[int, int, int]
@@ -91,7 +89,7 @@ class Layout:
 
     @classmethod
     def decode(cls, decoder: SymbolDecoder) -> Layout:
-        """Inverse of `encode`; raises FormatError for a box that leaves the lattice, or a volume that is too fine."""
+        """Inverse of `encode`; raises FormatError for a box that leaves the lattice."""
         kind = Kind(int(decoder.decode_raw(1, KIND_BITS)[0]))
         grid = int(decoder.decode_raw(1, RESOLUTION_BITS)[0])
         bits = side_bits(RESOLUTIONS[grid])
@@ -101,8 +99,6 @@ class Layout:
             raise FormatError("the box of the surface colours leaves its lattice", hint="the file is damaged")
         split = 0
         if kind is Kind.VOLUME:
-            if RESOLUTIONS[grid] > LARGEST_VOLUME:
-                raise FormatError(f"a volume of colours has {LARGEST_VOLUME} cells a side at most")
             split = int(decoder.decode_raw(1, SPLIT_BITS)[0])
         x, y, z = (int(k) for k in low)
         a, b, c = (int(k) for k in size)

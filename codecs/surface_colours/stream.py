@@ -19,9 +19,6 @@ from squeeze3d.codecs.surface_colours.layout import Kind, Layout, view_flags
 from squeeze3d.codecs.surface_colours.reading import read
 from squeeze3d.errors import FormatError
 
-MOST_CELLS = 1 << 18
-"""Most cells of a volume: colours of more would take minutes to decode. Part of the format."""
-
 
 @dataclass(frozen=True, eq=False)
 class SurfaceColours:
@@ -98,9 +95,6 @@ def decode_surface_colours(data: bytes, limits: Limits | None = None) -> Surface
         blocks = decode_structure(decoder, layout.blocks, limits)
         if not blocks.any():
             raise FormatError("surface colours without any cell", hint="the file is damaged")
-        count = int(np.count_nonzero(blocks)) << 3 * layout.split
-        if count > MOST_CELLS:
-            raise FormatError(f"surface colours of {count} cells, more than {MOST_CELLS}", hint="the file is damaged")
     cells = decode_colours(decoder, cells_of(layout, blocks), limits)
     decoder.finish()
     return SurfaceColours(layout, cells)

@@ -23,7 +23,7 @@ from squeeze3d.codecs.surface_colours import (
 )
 from squeeze3d.codecs.surface_colours import encode as encoding
 from squeeze3d.codecs.surface_colours.layout import RESOLUTIONS, Kind, Layout, view_flags
-from squeeze3d.codecs.surface_colours.stream import MOST_CELLS, cells_of, write_stream
+from squeeze3d.codecs.surface_colours.stream import cells_of, write_stream
 from squeeze3d.errors import FormatError, LimitError
 from squeeze3d.geometry.surface import Surface, flatten
 
@@ -266,11 +266,6 @@ def test_refuses_a_box_that_leaves_the_lattice():
         decode_surface_colours(head(1, 0, 7, 2).finish())
 
 
-def test_refuses_a_volume_that_is_too_fine():
-    with pytest.raises(FormatError, match="cells a side"):
-        decode_surface_colours(head(0, 7, 0, 1).finish())
-
-
 def test_refuses_an_empty_volume():
     from squeeze3d.codecs.lite.structure import encode_structure
 
@@ -280,12 +275,12 @@ def test_refuses_an_empty_volume():
         decode_surface_colours(encoder.finish())
 
 
-def test_refuses_too_many_cells():
+def test_volumes_check_the_memory_limit():
     from squeeze3d.codecs.lite.structure import encode_structure
 
     encoder = head(0, 6, -64, 128, 3)
     encode_structure(encoder, np.ones((16, 16, 16), dtype=bool))
-    with pytest.raises(FormatError, match=f"more than {MOST_CELLS}"):
+    with pytest.raises(LimitError):
         decode_surface_colours(encoder.finish())
 
 
