@@ -29,15 +29,13 @@ def write_nerfmae(path: Path, config: NerfMaeConfig) -> None:
     torch.save({"epoch": 1, "state_dict": state, "train_args": {"backbone": "swin_s"}}, path)
 
 
-def write_conv_mapping(path: Path, config: NerfMaeConfig, code: int) -> None:
-    """A mapping network with a code of so many numbers: safetensors."""
+def write_conv_mapping(path: Path, latent: tuple[int, ...], code: int) -> None:
+    """A mapping network between latents of a shape, with a code of so many numbers: safetensors."""
     import torch
 
     from squeeze3d.backbones.published import shapes_of
     from squeeze3d.mapping.networks import build_mapping
 
     with torch.device("meta"):
-        network = build_mapping(
-            "conv3d", encoder_shape=config.latent_shape, generator_shape=config.latent_shape, code_size=code
-        )
+        network = build_mapping("conv3d", encoder_shape=latent, generator_shape=latent, code_size=code)
     write_filled(path, {**shapes_of(network.forward_map), **shapes_of(network.reverse_map)})

@@ -3,11 +3,13 @@
 Run `python -m squeeze3d.bench.full_size_pair ASSET --pair mesh.openlrm --work FOLDER`. Nothing is downloaded: FOLDER
 gets weight files in the published layouts, see `constructed`, which stay there for the next run. They are imported as
 downloads are, without the comparison with published sizes and hashes. Then `sq3d compress` and `sq3d decompress` run in
-processes of their own, and one more process times the stages. Whatever asset goes in, an ellipsoid comes out.
+processes of their own, and one more process times the stages. Whatever mesh or cloud goes in, an ellipsoid comes out,
+and of a field noise.
 
 `--size` is `full`, `small` (the smallest published generator with a mapping network to suit) or `tiny`. Full sizes take
 on the disk, beside 0.8 GB for the encoder of meshes: mesh.instantmesh 3.8 + 2 x 1.5 GB, mesh.openlrm 3.5 + 1.0 GB,
-mesh.shape 5.4 + 0.9 GB, points.lion 3.3 + 0.4 GB. `small` of points.lion is the shortest of its codes.
+mesh.shape 5.4 + 0.9 GB, points.lion 3.3 + 0.4 GB, field.nerfmae 0.3 + 0.3 GB. `small` of points.lion is the shortest of
+its codes; field.nerfmae has none.
 """
 
 from __future__ import annotations
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from squeeze3d.assets import Asset
     from squeeze3d.backbones.instantmesh.config import InstantMeshConfig
     from squeeze3d.backbones.lion.config import LionConfig
     from squeeze3d.backbones.meshanything.config import MeshAnythingConfig
+    from squeeze3d.backbones.nerfmae.config import NerfMaeConfig
     from squeeze3d.backbones.openlrm.config import OpenLRMConfig
     from squeeze3d.backbones.shape.config import ShapeConfig
     from squeeze3d.codecs.pairs.spec import PairSpec
 
 SIZES = ("full", "small", "tiny")
-POINTS = "points.lion"
-PAIRS = ("mesh.instantmesh", "mesh.openlrm", "mesh.shape", POINTS)
+POINTS, FIELD = "points.lion", "field.nerfmae"
+PAIRS = ("mesh.instantmesh", "mesh.openlrm", "mesh.shape", POINTS, FIELD)
 RATE = 3
 """Of the code: 3 bits a number."""
 REPEATS = 3
@@ -55,17 +59,12 @@ class _Plan:
     """Networks of a run."""
 
     encoder: MeshAnythingConfig | None
-    """None: PointNet++, which has one size."""
-    generator: InstantMeshConfig | OpenLRMConfig | ShapeConfig | LionConfig
+    """None: PointNet++, which has one size, or the other half of the generator."""
+    generator: InstantMeshConfig | OpenLRMConfig | ShapeConfig | LionConfig | NerfMaeConfig
+    feature: tuple[int, ...]
+    """Shape of what the encoder says."""
     latent: tuple[int, ...]
     code: int
-
-    @property
-    def feature(self) -> tuple[int, ...]:
-        """Shape of what the encoder says."""
-        from squeeze3d.codecs.points_lion import FEATURE
-
-        return (FEATURE,) if self.encoder is None else self.encoder.feature_shape
 
 
 def plan(pair: str, size: str) -> _Plan:
@@ -73,13 +72,19 @@ def plan(pair: str, size: str) -> _Plan:
     from squeeze3d.backbones.instantmesh import config as instant
     from squeeze3d.backbones.lion.config import LionConfig
     from squeeze3d.backbones.meshanything import config as anything
+    from squeeze3d.backbones.nerfmae.config import NerfMaeConfig
     from squeeze3d.backbones.openlrm import config as lrm
     from squeeze3d.backbones.shape import config as shape
+    from squeeze3d.codecs.field_nerfmae import code_size
+    from squeeze3d.codecs.points_lion import FEATURE
 
     tiny = size == "tiny"
     if pair == POINTS:
         clouds = LionConfig(style=16, width=8, prior=16) if tiny else LionConfig()
-        return _Plan(None, clouds, (clouds.latent,), {"full": 8192, "small": 1024}.get(size, 24))
+        return _Plan(None, clouds, (FEATURE,), (clouds.latent,), {"full": 8192, "small": 1024}.get(size, 24))
+    if pair == FIELD:
+        fields = NerfMaeConfig(12, (1, 1, 1, 1), (1, 1, 2, 2), tokens=8) if tiny else NerfMaeConfig()
+        return _Plan(None, fields, fields.latent_shape, fields.latent_shape, code_size(fields))
     head: dict[str, Any] = {"width": 64, "heads": 1}
     encoder = anything.PUBLISHED
     if tiny:
@@ -87,13 +92,13 @@ def plan(pair: str, size: str) -> _Plan:
     code = 24 if tiny else 770 if pair == "mesh.instantmesh" else 1024
     if pair == "mesh.shape":
         implicit = shape.ShapeConfig(latent=12, hidden=16) if tiny else shape.PUBLISHED
-        return _Plan(encoder, implicit, implicit.latent_shape, code)
+        return _Plan(encoder, implicit, encoder.feature_shape, implicit.latent_shape, code)
     if pair == "mesh.openlrm":
         chosen = {"full": lrm.BASE, "small": lrm.SMALL}.get(size)
         if chosen is None:
             vision = lrm.VisionConfig(width=64, heads=1, depth=1, native=3)
             chosen = lrm.OpenLRMConfig(vision, **head, layers=1, channels=2, picture=28, samples=8, camera_width=16)
-        return _Plan(encoder, chosen, chosen.planes_shape, code)
+        return _Plan(encoder, chosen, encoder.feature_shape, chosen.planes_shape, code)
     model = {"full": instant.LARGE, "small": instant.BASE}.get(size)
     if model is None:
         model = instant.InstantMeshConfig(
@@ -106,7 +111,7 @@ def plan(pair: str, size: str) -> _Plan:
             layers=1,
             channels=2,
         )
-    return _Plan(encoder, model, model.planes_shape, code)
+    return _Plan(encoder, model, encoder.feature_shape, model.planes_shape, code)
 
 
 def spec_of(pair: str, size: str) -> PairSpec:
@@ -120,6 +125,7 @@ def spec_of(pair: str, size: str) -> PairSpec:
 def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> None:
     """Write the weight files that are not there yet, and import them into `$SQ3D_WEIGHTS`."""
     from squeeze3d.bench import constructed
+    from squeeze3d.bench.constructed_fields import write_conv_mapping, write_nerfmae
     from squeeze3d.weights.cache import bring_in, find
     from squeeze3d.weights.registry import artefact
 
@@ -136,7 +142,7 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
         # A pickle is converted, anything else linked: what was written has served.
         path.unlink()
 
-    if find(encoder) is None:
+    if encoder != generator and find(encoder) is None:
         path = sources / Path(artefact(encoder).file).name
         if sizes.encoder is None:
             constructed.write_pointnet2(path)
@@ -151,6 +157,7 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
         "mesh.openlrm": constructed.write_openlrm,
         "mesh.shape": constructed.write_shape,
         POINTS: constructed.write_lion,
+        FIELD: write_nerfmae,
     }[pair]
     added = write(path, sizes.generator)
     # Both or none: the shape is told by the two together.
@@ -160,8 +167,11 @@ def install(pair: str, size: str, work: Path, say: Callable[[str], None]) -> Non
             stale.unlink()
     bring(generator, path)
     mapping = sources / artefact(spec.mapping).file
-    write_mapping = constructed.write_deep_mapping if pair == POINTS else constructed.write_mapping
-    write_mapping(mapping, constructed.MappingSizes(sizes.feature, sizes.latent, sizes.code), added)
+    if pair == FIELD:
+        write_conv_mapping(mapping, sizes.latent, sizes.code)
+    else:
+        write_mapping = constructed.write_deep_mapping if pair == POINTS else constructed.write_mapping
+        write_mapping(mapping, constructed.MappingSizes(sizes.feature, sizes.latent, sizes.code), added)
     bring(spec.mapping, mapping)
 
 
@@ -231,7 +241,7 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
     import torch
 
     from squeeze3d import device
-    from squeeze3d.assets import Mesh, PointCloud, load
+    from squeeze3d.assets import load
     from squeeze3d.codecs.pairs.frame import to_frame
     from squeeze3d.codecs.pairs.networks import networks
 
@@ -252,8 +262,9 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
         with clock.stage("load generator"):
             generator = nets.generator
         for _ in range(REPEATS):
-            with clock.stage("sample points"):
+            with clock.stage("sample points" if pair.layout is None else "resample"):
                 framed, _ = to_frame(asset, pair.half_extent)
+                framed = framed if pair.layout is None else pair.layout.enter(framed)
                 prepared = encoder.prepare(framed)
             with clock.stage("encoder"):
                 feature = encoder.encode(prepared)
@@ -266,7 +277,6 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
                 latent = reverse(back)
             with clock.stage("generator"):
                 made = generator.generate(latent)
-        assert isinstance(made, Mesh | PointCloud)
         half = None if name != "cuda" else _half(clock, nets, prepared, symbols)
     with device.using(device_name):
         leaf = back.clone().requires_grad_(True)
@@ -277,13 +287,24 @@ def stages(pair_id: str, size: str, source: Path, device_name: str) -> dict[str,
         "seconds": clock.seconds,
         "cpu_seconds": clock.cpu_seconds,
         "gpu_ms": clock.gpu_ms,
-        "made": f"{made.face_count:,} faces" if isinstance(made, Mesh) else f"{len(made.positions):,} points",
+        "made": _amount(made),
         "half_keeps_code": half,
         "gpu": torch.cuda.get_device_name() if name == "cuda" else None,
         "gpu_megabytes": torch.cuda.max_memory_allocated() / 1e6 if name == "cuda" else None,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
+
+
+def _amount(made: Asset) -> str:
+    """How much was generated."""
+    from squeeze3d.assets import Mesh, RadianceField
+
+    if isinstance(made, Mesh):
+        return f"{made.face_count:,} faces"
+    if isinstance(made, RadianceField):
+        return f"{made.rgbsigma[..., 3].size:,} cells"
+    return f"{len(made.positions):,} points"
 
 
 def _half(clock: _Clock, nets: Any, prepared: Any, symbols: NDArray[np.int32]) -> bool:
@@ -305,7 +326,7 @@ def table(facts: dict[str, Any]) -> str:
     gpu = bool(facts["gpu_ms"])
     lines = [
         f"{facts['pair']}, {facts['size']} size, {facts['machine']}, squeeze3d {__version__}. Constructed weights: an "
-        "ellipsoid comes out whatever goes in.",
+        "ellipsoid comes out whatever goes in, or noise of a field.",
         "",
         "| process | seconds | CPU seconds | peak memory |",
         "|---|---:|---:|---:|",

@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import squeeze3d
-from squeeze3d.assets import Mesh, Primitive
+from squeeze3d.assets import Mesh, Primitive, RadianceField
 from squeeze3d.bench import filled
-from squeeze3d.bench.full_size_pair import PAIRS, plan, run, spec_of, table
+from squeeze3d.bench.full_size_pair import PAIRS, install, plan, run, spec_of, stages, table
 
 
 def test_blocks_make_the_numbers_of_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,6 +24,19 @@ def test_blocks_make_the_numbers_of_the_whole(monkeypatch: pytest.MonkeyPatch, t
     np.testing.assert_array_equal(found["a.weight"], whole * np.float32(0.5))
     np.testing.assert_array_equal(found["b"], [0, 1, 2])
     assert set(found) == set(shapes)
+
+
+def test_a_field_runs_with_both_halves_of_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQ3D_WEIGHTS", str(tmp_path / "weights"))
+    values = np.zeros((9, 8, 7, 4), np.float32)
+    values[2:7, 3:5, 1:5] = [0.5, 0.2, 0.1, 20]
+    squeeze3d.save(RadianceField(values, np.zeros(3, np.float32), np.ones(3, np.float32)), tmp_path / "block.npz")
+    said: list[str] = []
+    install("field.nerfmae", "tiny", tmp_path, said.append)
+    assert [line.split()[1] for line in said] == ["nerfmae", "mapping.nerfmae"]
+    facts = stages("field.nerfmae", "tiny", tmp_path / "block.npz", "cpu")
+    assert facts["made"] == "32,768 cells"
+    assert {"resample", "encoder", "generator", "one refinement step"} <= facts["seconds"].keys()
 
 
 @pytest.mark.parametrize("name", PAIRS)

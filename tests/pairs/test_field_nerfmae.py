@@ -47,7 +47,7 @@ def _one_thread() -> Iterator[None]:
 def install(folder: Path, config: NerfMaeConfig = SMALL, code: int = CODE) -> None:
     """Import small files under the names of the published ones."""
     write_nerfmae(folder / "nerf_mae_pretrained.pt", config)
-    write_conv_mapping(folder / "rf_nerfmae.safetensors", config, code)
+    write_conv_mapping(folder / "rf_nerfmae.safetensors", config.latent_shape, code)
     bring_in(artefact("nerfmae"), folder / "nerf_mae_pretrained.pt", force=True)
     bring_in(artefact("mapping.nerfmae"), folder / "rf_nerfmae.safetensors", force=True)
 
@@ -219,7 +219,7 @@ def test_a_mapping_network_of_other_latents_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setenv("SQ3D_WEIGHTS", str(tmp_path / "weights"))
     install(tmp_path)
     wider = dataclasses.replace(SMALL, width=24)
-    write_conv_mapping(tmp_path / "wider.safetensors", wider, CODE)
+    write_conv_mapping(tmp_path / "wider.safetensors", wider.latent_shape, CODE)
     bring_in(artefact("mapping.nerfmae"), tmp_path / "wider.safetensors", force=True)
     with pytest.raises(FormatError, match="24 channels"):
         encode(field())
