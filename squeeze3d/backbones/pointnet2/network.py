@@ -36,6 +36,9 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, count: int) -> Te
 class FrozenNorm(nn.Module):
     """Batch normalisation with the statistics of training."""
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
