@@ -358,6 +358,8 @@ def run(pair: str, size: str, source: Path, work: Path, device: str, say: Callab
     install(pair, size, work, say)
     packed, back = work / "packed.sq3", work / f"back{source.suffix}"
     options = ["-O", f"rate={RATE}", "-O", "refine=0", "--device", device, "-f", "-q"]
+    if spec_of(pair, size).colours:
+        options += ["-O", "colour_bytes=0"]
     runs = {
         "compress": measured(["squeeze3d", "compress", str(source), "--codec", pair, "-o", str(packed), *options]),
         "decompress": measured(
