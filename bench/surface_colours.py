@@ -122,12 +122,12 @@ def run(subject: Subject, what: str, budget: int) -> Record:
     if what == LIMIT:
         return {"bytes": 0, "psnr": subject.psnr(subject.textured())}
     data = None
-    started = time.perf_counter()
+    started = time.process_time()
     if budget:
         data = encode_surface_colours(generated, subject.original, budget, kinds=KINDS.get(what, tuple(Kind)))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     if data is None:
-        return {"bytes": 0, "psnr": subject.psnr(generated), "encode_s": seconds}
+        return {"bytes": 0, "psnr": subject.psnr(generated), "cpu_s": seconds}
     colours = decode_surface_colours(data)
     layout = colours.layout
     notes = {
@@ -137,7 +137,7 @@ def run(subject: Subject, what: str, budget: int) -> Record:
         "mode": colours.cells.mode.name.lower(),
         "skip": colours.cells.skip,
     }
-    record = {"bytes": len(data), "encode_s": seconds, "notes": notes}
+    record = {"bytes": len(data), "cpu_s": seconds, "notes": notes}
     if what in (NOISE, OTHER):
         other = subject.moved() if what == NOISE else subject.other()
         own = apply_surface_colours(generated, colours)
@@ -168,6 +168,8 @@ def tables(records: Sequence[Record], budgets: Sequence[int]) -> str:
         lines.append(f"| `{kind}` ahead | | {' | '.join(map(str, ahead))} | |")
     row = [_mean((found[a, "both", b]["bytes"] for a in assets), 0) for b in budgets]
     lines.append(f"| bytes used | | {' | '.join(row)} | |")
+    row = [_mean((found[a, "both", b]["cpu_s"] for a in assets), 0) for b in budgets]
+    lines.append(f"| CPU seconds to encode | | {' | '.join(row)} | |")
     lines += ["", f"| asset, `both` | 0 | {heads} | limit |", "|---" * (len(budgets) + 3) + "|"]
     for asset in assets:
         chosen = [found[asset, "both", b] for b in budgets]
