@@ -192,7 +192,7 @@ def to_cube(field: RadianceField, layout: FieldLayout) -> NDArray[np.float32]:
     colours = np.clip(np.nan_to_num(field.rgbsigma[window][..., :3].astype(np.float32)), 0, 1)
     packed = np.concatenate([colours * relative[..., None], relative[..., None]], axis=3)
     for axis in range(3):
-        packed = _along(_averaging(packed.shape[axis], SIZE), packed, axis)
+        packed = along(averaging(packed.shape[axis], SIZE), packed, axis)
     cube = np.zeros((SIZE, SIZE, SIZE, 4), dtype=np.float32)
     np.divide(packed[..., :3], packed[..., 3:], out=cube[..., :3], where=packed[..., 3:] > FAINT)
     cube[..., 3] = opacity(np.clip(packed[..., 3], 0, 1))
@@ -227,13 +227,13 @@ def from_cube(cube: NDArray[np.float32], layout: FieldLayout, limits: Limits | N
     (limits or Limits()).check(16 * x * y * z + 48 * largest, f"a field of {x} x {y} x {z} cells")
     finer = np.concatenate([cube[..., :3], log_odds(cube[..., 3])[..., None]], axis=3)
     for axis in range(3):
-        finer = _along(_interpolating(layout.cells[axis], SIZE), finer, axis)
+        finer = along(_interpolating(layout.cells[axis], SIZE), finer, axis)
     relative = profile(finer[..., 3], GAINS[layout.gain], SHIFTS[layout.shift])
     packed = np.concatenate([finer[..., :3] * relative[..., None], relative[..., None]], axis=3)
     for axis in range(3):
         size = layout.cells[axis]
         if packed.shape[axis] != size:
-            packed = _along(_averaging(packed.shape[axis], size), packed, axis)
+            packed = along(averaging(packed.shape[axis], size), packed, axis)
     grid = blank_grid(layout)
     write_content(grid[layout.window()], packed, layout)
     return framed(grid, layout)
@@ -276,7 +276,7 @@ def with_profile(field: RadianceField, layout: FieldLayout, cube: NDArray[np.flo
     for axis, size in enumerate(layout.cells):
         matrix = _interpolating(size, SIZE)
         # Fields coarser than the cube are averaged in the end; here the middle of each cell stands for it.
-        odds = _along(matrix[len(matrix) // size // 2 :: len(matrix) // size][::stride], odds, axis)
+        odds = along(matrix[len(matrix) // size // 2 :: len(matrix) // size][::stride], odds, axis)
     return with_best_profile(field, layout, odds[..., 0], stride)
 
 
@@ -300,12 +300,12 @@ def with_best_profile(field: RadianceField, layout: FieldLayout, odds: NDArray[n
     return dataclasses.replace(layout, gain=best[1], shift=best[2])
 
 
-def _along(matrix: NDArray[np.float32], values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+def along(matrix: NDArray[np.float32], values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """A matrix applied to one axis."""
     return np.ascontiguousarray(np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis))
 
 
-def _averaging(cells: int, size: int) -> NDArray[np.float32]:
+def averaging(cells: int, size: int) -> NDArray[np.float32]:
     """(size, cells) shares of each cell in `size` equal parts of all."""
     edges = np.arange(size + 1) * (cells / size)
     starts = np.arange(cells)
