@@ -123,6 +123,7 @@ NETWORKS = (
     *(f"squeeze3d.backbones.instantmesh.{name}" for name in ("network", "transformer", "weights")),
     *(f"squeeze3d.backbones.lion.{name}" for name in ("layers", "loading", "network", "operations", "priors", "unet")),
     *(f"squeeze3d.backbones.meshanything.{name}" for name in ("encoder", "layers", "network")),
+    *(f"squeeze3d.backbones.nerfmae.{name}" for name in ("field", "grid", "loading", "network", "slabs", "swin", "unet")),
     *(f"squeeze3d.backbones.openlrm.{name}" for name in ("cameras", "decoder", "loading", "pictures", "planes")),
     *(f"squeeze3d.backbones.openlrm.{name}" for name in ("surface", "transformer", "vision", "volume")),
     "squeeze3d.backbones.point_sets",

@@ -138,7 +138,9 @@ def test_weights_that_nobody_publishes_cannot_be_downloaded(known, hub) -> None:
 
 def test_weights_that_are_published_elsewhere_are_to_be_imported(known, hub) -> None:
     known(repository=None, homepage="https://example.org/networks")
-    with pytest.raises(UnsupportedError, match=r"not on the hub: download deep/sample_v1\.safetensors from https") as caught:
+    with pytest.raises(
+        UnsupportedError, match=r"not on the hub: download deep/sample_v1\.safetensors from https"
+    ) as caught:
         pull("sample")
     assert "sq3d models import sample sample_v1.safetensors" in caught.value.hint
 
