@@ -60,7 +60,7 @@ def fit(samples: Samples, kind: Kind, grid: int, split: int, half_extent: float)
         (weights.shares.reshape(-1), (rows, weights.cells.reshape(-1))), shape=(count, full.count), dtype=np.float64
     )
     rgb, importance = _solve(reads, samples)
-    head = 1 + 3 + 6 * RESOLUTIONS[grid].bit_length() + 16
+    head: float = 1 + 3 + 6 * RESOLUTIONS[grid].bit_length() + 16
     if blocks is not None:
         head += 2 + structure_bits(blocks)
     return Fit(layout, blocks, full, rgb, importance, head / 8, ColourSearch(full, CellAims(full, rgb, importance)))

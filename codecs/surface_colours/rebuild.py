@@ -8,7 +8,7 @@ import numpy as np
 
 from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.assets.flatten import world_parts
-from squeeze3d.assets.mesh import Mesh
+from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.codecs.lite.rebuild import vertex_normals
 from squeeze3d.codecs.surface_colours.stream import SurfaceColours
 
@@ -23,7 +23,8 @@ def apply_surface_colours(generated: Mesh, colours: SurfaceColours, *, half_exte
     generated : in the frame of the encoder.
     half_extent : half the side of the frame, the same as for the encoder.
     """
-    primitives, materials = [], []
+    primitives: list[Primitive] = []
+    materials: list[Material] = []
     for part in world_parts(generated):
         primitive = part.primitive
         normals = vertex_normals(primitive.positions.astype(np.float64), primitive.triangles)

@@ -211,7 +211,7 @@ def cube_values(field: RadianceField) -> NDArray[np.float32]:
     return np.concatenate([field.rgbsigma[..., :3], opacity(field.rgbsigma[..., 3:])], axis=3)
 
 
-def log_odds(opaque: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_odds(opaque: NDArray[np.floating]) -> NDArray[np.float32]:
     """Log-odds of opacities, those of 1e-4 and 1 - 1e-4 at most."""
     opaque = np.clip(opaque.astype(np.float64), 1e-4, 1 - 1e-4)
     return np.log(opaque / (1 - opaque)).astype(np.float32)
