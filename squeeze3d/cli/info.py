@@ -101,7 +101,9 @@ def describe_measured(measured: Record) -> list[tuple[str, str]]:
 def _chunk_name(tag: int, found: Info) -> str:
     from squeeze3d.bitstream.container import ANCILLARY, Tag
 
-    names = {value: name.lower() for name, value in vars(Tag).items() if isinstance(value, int)} | found.codec.chunks
+    names = {value: name.lower() for name, value in vars(Tag).items() if isinstance(value, int)} | dict(
+        found.codec.chunks
+    )
     return names.get(tag, f"{'ancillary' if tag & ANCILLARY else 'codec'} {tag:#04x}")
 
 
