@@ -189,9 +189,9 @@ def test_a_pair_without_colours_refuses_the_chunk(coded: bytes) -> None:
         read_symbols(pair, Container.from_bytes(coded))
 
 
-def test_only_meshes_may_have_the_chunk() -> None:
+def test_fields_cannot_have_the_chunk() -> None:
     with pytest.raises(ValueError, match="only meshes"):
-        replace(pair_by_id("points.lite"), colours=True)
+        replace(pair_by_id("field.lite"), colours=True)
 
 
 def test_a_damaged_chunk_is_an_error_or_gives_colours(coded: bytes) -> None:
