@@ -148,14 +148,15 @@ def placed(generated: RadianceField, layout: FieldLayout, fit: Fit, limits: Limi
     Raises LimitError for a grid that needs too much memory.
     """
     x, y, z = layout.shape
-    limits.check(16 * x * y * z + 64 * SLAB, f"a field of {x} x {y} x {z} cells")
     values = torch.from_numpy(opacities_of(generated))
+    size = values.shape[1]
+    plane = max(layout.cells[1], size) * max(layout.cells[2], size)
+    limits.check(16 * x * y * z + 64 * max(SLAB, plane), f"a field of {x} x {y} x {z} cells")
     # Colours of cells that hold nothing are noise.
     values[:3] *= values[3]
-    size = values.shape[1]
     grid = blank_grid(layout)
     content = grid[layout.window()]
-    step = max(1, SLAB // (max(layout.cells[1], size) * max(layout.cells[2], size)))
+    step = max(1, SLAB // plane)
     for begin in range(0, layout.cells[0], step):
         rows = np.arange(begin, min(begin + step, layout.cells[0]))
         packed = _slab(values, layout.cells, rows, fit).movedim(0, -1).contiguous().numpy()
