@@ -10,7 +10,8 @@ Four mapping networks are published, one for each size of the code. All make it 
 codes know nothing more about the cloud; whether their networks make more of it was not measured. The shortest one that
 is here is used, or the one that `-O code=N` names.
 
-A code tells a shape, in 2,048 points: neither how many there were, nor normals.
+A code tells a shape, in 2,048 points: neither how many there were, nor normals. Colours are sent beside it
+(`squeeze3d.codecs.pairs.colours`).
 
 For research: the weights of LION may not be used commercially.
 """
@@ -216,6 +217,7 @@ def lion_pair(
         refine_steps=REFINE_STEPS,
         from_effort=6,
         sizes=sizes,
+        colours=True,
         license=LICENSE,
         paper="arXiv 2506.07932",
     )

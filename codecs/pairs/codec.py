@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
@@ -32,11 +31,13 @@ from squeeze3d.codecs.pairs.colours import (
     USUAL_BYTES,
     coloured,
     encode_colours,
+    has_colours,
     read_colours,
+    shown_surface,
 )
 from squeeze3d.codecs.pairs.frame import candidate_poses, place, to_frame
 from squeeze3d.codecs.pairs.spec import PairSpec
-from squeeze3d.codecs.spec import CodecSpec, Job, option
+from squeeze3d.codecs.spec import CodecSpec, Job, Kind, option
 from squeeze3d.errors import FormatError, TargetSizeError, UsageError, WrongWeightsError
 from squeeze3d.weights.cache import find, locate
 
@@ -166,7 +167,7 @@ class _Encoder:
         # Without a size to meet, the finest rate: its last symbols cost little beside the fixed part of the file.
         self._rates = [options.rate] if options.rate >= 0 else list(range(nets.model.rates))[::-1]
         self._most_colours = 0
-        if isinstance(options, ColouredPairOptions):
+        if isinstance(options, ColouredPairOptions) and has_colours(loaded.asset):
             default = USUAL_BYTES if job.target_size is None else MOST_BYTES
             self._most_colours = default if options.colour_bytes < 0 else options.colour_bytes
 
@@ -219,8 +220,6 @@ class _Encoder:
         return max(0, min(self._most_colours, size - self._size(point, b"") - FRAMING))
 
     def _colours(self, point: _Point, budget: int) -> bytes | None:
-        from squeeze3d.geometry.surface import flatten
-
         if budget == 0:
             return None
         memo = self._job.memo
@@ -229,8 +228,7 @@ class _Encoder:
         if key not in known:
             self._job.progress("colours", 0.85)
             if "surface" not in memo:
-                assert isinstance(self._loaded.asset, Mesh)
-                memo["surface"] = flatten(self._loaded.asset)
+                memo["surface"] = shown_surface(self._loaded.asset)
             known[key] = encode_colours(self._pair, point.generated, point.pose, memo["surface"], budget)
         return known[key]
 
@@ -256,11 +254,12 @@ class _Encoder:
         if point.surprise > UNLIKELY:
             job.outlier = f"its code is {point.surprise:.1f} standard deviations longer than the training codes"
         detail = "the asset is recreated by a generator: topology, texture layout, materials and fine detail are new"
-        if self._pair.colours and colours is None:
+        if self._pair.kind is Kind.MESH and self._pair.colours and colours is None:
             detail += ", colours are those of the generator"
         job.losses.add("regenerated", detail, stage="encode")
         for feature, detail in point.lost:
-            job.losses.add(feature, detail, stage="encode")
+            if colours is None or feature != "colours":
+                job.losses.add(feature, detail, stage="encode")
         job.progress("done", 1.0)
         return self._container(point, colours)
 

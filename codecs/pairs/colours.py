@@ -1,9 +1,9 @@
-"""The original's colours on what a mesh pair generates: a chunk of its own beside the code.
+"""The original's colours on what a pair generates, meshes or clouds: a chunk of its own beside the code.
 
 ```text
 original ─► inverse of the pose in the file ─► frame of the pair ─┐
-                                               generated mesh ────┴─► surface colours ─► chunk        (encoder)
-generated mesh ─► colours of the chunk at its vertices ─► pose                                        (decoder)
+                                               generated asset ───┴─► surface colours ─► chunk        (encoder)
+generated asset ─► colours of the chunk at its vertices or points ─► pose                             (decoder)
 ```
 
 The lattice of colours is fixed to the frame of the pair, where the generator works. What a decoder reads where depends
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze3d.assets.mesh import Mesh
+from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset
 from squeeze3d.bitstream.container import Container
 from squeeze3d.bitstream.limits import Limits
@@ -37,15 +38,37 @@ MOST_BYTES = 8000
 """More shows hardly more: lattices end at 96 cells along the frame."""
 
 
-def encode_colours(pair: PairSpec, generated: Asset, pose: Pose, original: Surface, budget: int) -> bytes | None:
-    """At most `budget` bytes of colours for a mesh in the pair's frame; None where its own are as good.
+def has_colours(asset: Asset) -> bool:
+    """Whether an original has colours that a pair may carry: clouds may have none."""
+    return isinstance(asset, Mesh) or (isinstance(asset, PointCloud) and asset.colours is not None)
+
+
+def shown_surface(asset: Asset) -> Surface | PointCloud:
+    """What `encode_colours` looks at of an original that has colours."""
+    from squeeze3d.geometry.surface import flatten
+
+    if isinstance(asset, PointCloud):
+        return asset
+    assert isinstance(asset, Mesh)
+    return flatten(asset)
+
+
+def encode_colours(
+    pair: PairSpec, generated: Asset, pose: Pose, original: Surface | PointCloud, budget: int
+) -> bytes | None:
+    """At most `budget` bytes of colours for an asset in the pair's frame; None where nothing better than its own fits.
 
     `pose` is that of the file, `original` in its own frame.
     """
-    from squeeze3d.codecs.surface_colours import encode_surface_colours
+    from squeeze3d.codecs.surface_colours import encode_cloud_colours, encode_surface_colours
 
+    places = 2 * pair.half_extent * pose.to_canonical(original.positions)
+    if isinstance(original, PointCloud):
+        assert isinstance(generated, PointCloud)
+        cloud = replace(original, positions=places.astype(np.float32))
+        return encode_cloud_colours(generated, cloud, budget, half_extent=pair.half_extent)
     assert isinstance(generated, Mesh)
-    framed = replace(original, positions=2 * pair.half_extent * pose.to_canonical(original.positions))
+    framed = replace(original, positions=places)
     return encode_surface_colours(generated, framed, budget, half_extent=pair.half_extent)
 
 
@@ -62,10 +85,12 @@ def read_colours(container: Container, limits: Limits) -> SurfaceColours | None:
 
 def coloured(pair: PairSpec, generated: Asset, colours: SurfaceColours | None) -> Asset:
     """Asset in the pair's frame in the colours of its file, or in its own."""
-    from squeeze3d.codecs.surface_colours import apply_surface_colours
+    from squeeze3d.codecs.surface_colours import apply_cloud_colours, apply_surface_colours
 
     if colours is None:
         return generated
+    if isinstance(generated, PointCloud):
+        return apply_cloud_colours(generated, colours, half_extent=pair.half_extent)
     assert isinstance(generated, Mesh)
     return apply_surface_colours(generated, colours, half_extent=pair.half_extent)
 
@@ -73,11 +98,16 @@ def coloured(pair: PairSpec, generated: Asset, colours: SurfaceColours | None) -
 def between(pair: PairSpec, generated: Asset, ends: Sequence[SurfaceColours | None], t: float) -> Asset:
     """Asset in the pair's frame in colours `t` of the way from those of one file to those of another.
 
-    An end without colours shows those of the generator.
+    An end without colours shows those of the generator. Where only one cloud has any, the nearer end decides.
     """
     if all(end is None for end in ends):
         return generated
     first, last = (coloured(pair, generated, end) for end in ends)
+    if isinstance(first, PointCloud) and isinstance(last, PointCloud):
+        if first.colours is None or last.colours is None:
+            return (first, last)[round(t)]
+        mixed = (1 - t) * first.colours + t * last.colours.astype(np.float64)
+        return replace(first, colours=np.rint(mixed).astype(np.uint8))
     assert isinstance(first, Mesh)
     assert isinstance(last, Mesh)
     primitives = []

@@ -151,7 +151,8 @@ class PairSpec:
     layout: Layout | None = None
     """Set where networks know assets of one size only."""
     colours: bool = False
-    """Whether files may carry colours of the original besides: for meshes, whose code knows the shape alone."""
+    """Whether files may carry colours of the original besides: for meshes and clouds whose code knows the shape alone.
+    """
     fidelity: Fidelity = Fidelity.GENERATIVE
     from_effort: int = 1
     """See `CodecSpec.from_effort`."""
@@ -160,9 +161,9 @@ class PairSpec:
     paper: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for planes that are none, and for colours of what is no mesh."""
-        if self.colours and self.kind is not Kind.MESH:
-            raise ValueError(f"{self.id}: only meshes carry colours of their own")
+        """Raise ValueError for planes that are none, and for colours of what has no points."""
+        if self.colours and self.kind not in (Kind.MESH, Kind.POINTS):
+            raise ValueError(f"{self.id}: only meshes and clouds carry colours of their own")
         if self.planes_half_extent is not None:
             if not 0 < self.planes_half_extent < float("inf"):
                 raise ValueError(f"{self.id}: the half extent of planes is positive, not {self.planes_half_extent}")

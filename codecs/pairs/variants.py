@@ -26,8 +26,8 @@ from squeeze3d.weights.cache import find
 
 
 @dataclasses.dataclass(frozen=True)
-class VariantOptions(codec.PairOptions):
-    """Options of a codec with codes of several sizes."""
+class VariantOptions(codec.ColouredPairOptions):
+    """Options of a codec with codes of several sizes, whose files may carry colours."""
 
     code: int = option(0, "numbers of the code, one of the sizes there are; 0 takes the shortest that is here", low=0)
 

@@ -13,8 +13,16 @@ moved a little reads nearly the same colour.
 
 from __future__ import annotations
 
+from squeeze3d.codecs.surface_colours.clouds import apply_cloud_colours, encode_cloud_colours
 from squeeze3d.codecs.surface_colours.encode import encode_surface_colours
 from squeeze3d.codecs.surface_colours.rebuild import apply_surface_colours
 from squeeze3d.codecs.surface_colours.stream import SurfaceColours, decode_surface_colours
 
-__all__ = ["SurfaceColours", "apply_surface_colours", "decode_surface_colours", "encode_surface_colours"]
+__all__ = [
+    "SurfaceColours",
+    "apply_cloud_colours",
+    "apply_surface_colours",
+    "decode_surface_colours",
+    "encode_cloud_colours",
+    "encode_surface_colours",
+]

@@ -95,13 +95,16 @@ def encode_surface_colours(
         return None
     sampler = Sampler(own, original, half_extent)
     fitted, judged = sampler.take(FITTED, 1), sampler.take(JUDGED, 2)
-    best = _best(fitted, judged, budget_bytes, half_extent, kinds)
+    best = best_attempt(fitted, judged, budget_bytes, half_extent, kinds)
     if best is None or best.level >= _level(judged.error(judged.own)):
         return None
     return best.data
 
 
-def _best(fitted: Samples, judged: Samples, budget: int, half_extent: float, kinds: Sequence[Kind]) -> Attempt | None:
+def best_attempt(
+    fitted: Samples, judged: Samples, budget: int, half_extent: float, kinds: Sequence[Kind]
+) -> Attempt | None:
+    """Colours fitted to some samples that are least wrong at others, or None where nothing fits into `budget` bytes."""
     search = _Search(fitted, judged, budget, half_extent)
     series = [(kind, split) for kind, split in SERIES if kind in kinds]
     # Where one colour is enough, the coarsest layout says it in the fewest bytes.

@@ -17,17 +17,21 @@ import squeeze3d
 from squeeze3d.assets import PointCloud
 from squeeze3d.backbones.lion.config import LionConfig
 from squeeze3d.bitstream.container import Container
+from squeeze3d.codecs.pairs.colours import COLOURS
 from squeeze3d.codecs.pairs.frame import to_frame
 from squeeze3d.codecs.pairs.networks import Networks, fitted, networks
 from squeeze3d.codecs.pairs.registry import pair_by_id, pair_names
 from squeeze3d.codecs.registry import codec_by_id, load_plugins
+from squeeze3d.codecs.surface_colours import encode as encoding
+from squeeze3d.codecs.surface_colours.layout import Kind
 from squeeze3d.errors import FormatError, InputError, MissingWeightsError, UsageError, WrongWeightsError
 from squeeze3d.interpolation import interpolate
 from squeeze3d.weights.registry import artefact
 
 SHORT, LONG = 24, 40
 """Sizes of the codes in files that stand for those of 1,024 and 2,048 numbers."""
-QUICK = {"refine": 0, "rate": 3}
+LEFT, RIGHT = np.array([200, 30, 20]), np.array([20, 60, 220])
+QUICK = {"refine": 0, "rate": 3, "colour_bytes": 0}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,6 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             files.install(name, files.deep_mapping_file(made, code, bias))
         # Grids of 32 voxels a side take half a second each time; weights fit grids of any size.
         patch.setattr("squeeze3d.codecs.points_lion.LionConfig", partial(LionConfig, grid=8))
+        for name, value in (("CLOSER", 1), ("TRIED", 1), ("SERIES", ((Kind.VOLUME, 2),))):
+            patch.setattr(encoding, name, value)
         yield weights
 
 
@@ -100,6 +106,57 @@ def test_the_report_says_what_is_lost(folder: Path) -> None:
     assert {"colours", "normals", "regenerated"} <= losses.keys()
     plain = encoded(PointCloud(cloud(2048).positions)).losses
     assert {loss.feature for loss in plain} == {"regenerated"}
+
+
+def halves(middle: float) -> PointCloud:
+    """`cloud` in two colours."""
+    asset = cloud()
+    assert asset.colours is not None
+    asset.colours[:, :3] = np.where(asset.positions[:, :1] < middle, LEFT, RIGHT)
+    return asset
+
+
+def test_coloured_clouds_come_back_coloured(folder: Path) -> None:
+    result = encoded(halves(10), colour_bytes=50)
+    assert 20 < result.notes["colour_bytes"] <= 50
+    assert {loss.feature for loss in result.losses} == {"regenerated", "point-count", "normals"}
+    back = squeeze3d.decompress(result.data)
+    assert back.colours is not None
+    wanted = np.where(back.positions[:, :1] < 10, LEFT, RIGHT)
+    assert np.abs(back.colours[:, :3] - wanted).mean() < 20
+    assert (back.colours[:, 3] == 255).all()
+    other = squeeze3d.decompress(encoded(halves(100), colour_bytes=50).data)
+    np.testing.assert_allclose(other.colours[:, :3], np.broadcast_to(LEFT, (2048, 3)), atol=2)
+    # The same places, whatever their colours.
+    np.testing.assert_array_equal(other.positions, back.positions)
+
+
+def test_colours_take_a_part_of_a_target_size(folder: Path) -> None:
+    free = {"refine": 0}
+    result = squeeze3d.encode(halves(10), codec="points.lion", target_size=90, options=free, effort=1)
+    assert len(result.data) <= 90
+    assert result.notes["colour_bytes"] > 20
+    plain = squeeze3d.encode(PointCloud(cloud().positions), codec="points.lion", target_size=90, options=free, effort=1)
+    assert plain.notes["colour_bytes"] == 0
+    assert squeeze3d.decompress(plain.data).colours is None
+
+
+def test_colours_between_two_files_are_blended(folder: Path) -> None:
+    ends = [encoded(halves(middle), colour_bytes=50).data for middle in (-100, 100)]
+    shown = [frame.colours[:, :3].mean(axis=0) for frame in interpolate(*ends, 3)]
+    np.testing.assert_allclose(shown, [RIGHT, (LEFT + RIGHT) / 2, LEFT], atol=3)
+    bare = encoded(cloud()).data
+    assert [frame.colours is None for frame in interpolate(ends[0], bare, 2)] == [False, True]
+
+
+def test_damaged_colours_are_errors_or_other_colours(folder: Path) -> None:
+    container = Container.from_bytes(encoded(halves(10), colour_bytes=50).data)
+    whole = container.chunks[COLOURS]
+    for length in range(0, len(whole), 13):
+        with pytest.raises(FormatError):
+            squeeze3d.decompress(
+                dataclasses.replace(container, chunks={**container.chunks, COLOURS: whole[:length]}).to_bytes()
+            )
 
 
 def test_sizes_are_those_of_the_files(folder: Path) -> None:
