@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import parity
 import pytest
 import torch
@@ -22,6 +24,14 @@ CLOUDS = {"random": 64, "lattice": 64, "tiny": 16}
 """Recorded clouds and numbers of centres; the lattice has duplicates, and distances that tie or lie on spheres."""
 TOLERANCE = 5e-7
 """Of numbers of order 1: sums in another order."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

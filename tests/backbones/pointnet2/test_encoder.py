@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import parity
@@ -14,6 +15,14 @@ from squeeze3d.bench.constructed import write_pointnet2
 from squeeze3d.errors import FormatError, InputError
 from squeeze3d.mapping import checkpoint
 from squeeze3d.weights.conversion import convert_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
