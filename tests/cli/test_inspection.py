@@ -6,8 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
+import squeeze3d
+from squeeze3d.assets import PointCloud
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import pack_parameters
@@ -40,6 +43,25 @@ def test_info_in_json_adds_up(sq3d: Run, packed: Path) -> None:
     assert result["input_bytes"] == result["overhead_bytes"] + sum(chunk["bytes"] for chunk in result["chunks"])
     assert result["pose"] is None
     assert [chunk["name"] for chunk in result["chunks"]] == ["bulk"]
+
+
+def test_info_compares_with_bare_places_where_it_is_asked_to(sq3d: Run, packed: Path, tmp_path: Path) -> None:
+    places = np.arange(300, dtype=np.float32).reshape(100, 3) / 4
+    squeeze3d.save(PointCloud(places), tmp_path / "cloud.ply")
+    assert sq3d("compress", tmp_path / "cloud.ply", *RAW, "-q").code == 0
+    cloud = tmp_path / "cloud.sq3"
+    (quiet,) = sq3d("info", cloud, "--json").document["results"]
+    assert quiet["points"] is None
+    (told,) = sq3d("info", cloud, "--points", "--json").document["results"]
+    text = sum(len(f"{value!s} ") for value in places.reshape(-1))
+    assert told["points"] == {"points": 100, "binary": 1200, "text": text}
+    run = sq3d("info", cloud, "--points")
+    lines = dict(line.strip().split("  ", 1) for line in run.text.splitlines()[1:])
+    assert lines["points"].strip() == "100"
+    assert lines["places as float32"].strip() == f"1.2 kB, {1200 / cloud.stat().st_size:.1f}:1"
+    assert "places as text" in lines
+    # What is no cloud has no such lines.
+    assert sq3d("info", packed, "--points").text == sq3d("info", packed).text
 
 
 def test_info_shows_metadata_without_letting_it_steer_the_terminal(sq3d: Run, packed: Path) -> None:
