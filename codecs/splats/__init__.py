@@ -1,0 +1,1 @@
+"""Parts of `splats.quant`: `gaussians`, `merge` and `refit` prepare, `model` is the stream, `search` chooses."""
