@@ -153,6 +153,7 @@ class FieldRenderer:
             for dy in (0, 1):
                 wy = part[:, 1] if dy else 1 - part[:, 1]
                 at = base + (dx * ny + dy) * nz
-                result += flat[at] * (wx * wy * (1 - part[:, 2]))[:, None]
-                result += flat[at + 1] * (wx * wy * part[:, 2])[:, None]
+                # `take` copies rows several times as fast as an index does.
+                result += flat.take(at, axis=0) * (wx * wy * (1 - part[:, 2]))[:, None]
+                result += flat.take(at + 1, axis=0) * (wx * wy * part[:, 2])[:, None]
         return result
