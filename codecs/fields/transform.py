@@ -182,14 +182,17 @@ class Transform:
     ----------
     hierarchy : of the cells.
     light : (N,) what is seen of each, in any unit; zero counts as next to nothing.
+    scales : of Y, Co and Cg; larger ones are told more finely.
 
     Arithmetic is IEEE double precision, one operation after the other, and means are rounded to `FINENESS` at each
     level: the same on every machine.
     """
 
-    def __init__(self, hierarchy: Hierarchy, light: NDArray[np.int64]) -> None:
+    def __init__(
+        self, hierarchy: Hierarchy, light: NDArray[np.int64], scales: tuple[float, float, float] = COLOURS
+    ) -> None:
         self._hierarchy = hierarchy
-        self._scales = np.array(COLOURS)
+        self._scales = np.array(scales)
         mean = max(1, int(light.sum()) // len(light))
         self._weights = [np.clip(light.astype(np.int64) * WEIGHT_UNIT // mean, 1, WEIGHT_UNIT << 10)]
         for level in hierarchy.levels[:0:-1]:
