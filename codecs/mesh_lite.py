@@ -59,7 +59,7 @@ def encode(loaded: Loaded, options: LiteOptions, job: Job) -> Container:
 
 
 def decode(container: Container, limits: Limits) -> Asset:
-    """Decode to a mesh in the original frame and scale. Needs NumPy and SciPy alone."""
+    """Decode to a mesh in the original frame and scale. Needs no network library."""
     from squeeze3d.codecs.lite.model import from_container
     from squeeze3d.codecs.lite.rebuild import to_mesh
 
