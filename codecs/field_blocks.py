@@ -21,6 +21,7 @@ from squeeze3d.assets.field import RadianceField
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import SOURCES, Container
 from squeeze3d.bitstream.limits import Limits, format_bytes
+from squeeze3d.codecs.fields import BOX
 from squeeze3d.codecs.fields.options import FieldOptions
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind
 from squeeze3d.errors import TargetSizeError
@@ -85,6 +86,7 @@ SPEC = CodecSpec(
     options=FieldOptions,
     encode=encode,
     decode=decode,
+    chunks={BOX: "box"},
     aims=True,
     usual=500,
 )

@@ -10,6 +10,7 @@ from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.fields import BOX
 from squeeze3d.codecs.fields.content import Content
 from squeeze3d.codecs.fields.head import Head, Shape
 from squeeze3d.codecs.fields.model import decode_field
@@ -17,8 +18,6 @@ from squeeze3d.codecs.fields.rebuild import to_field
 from squeeze3d.codecs.lite.structure import encode_structure
 from squeeze3d.errors import FormatError
 
-BOX = 16
-"""Chunk tag: six little-endian float32, minimum and maximum corner."""
 _BOX_BYTES = 24
 SHIFT = 1 / 64
 """Part of a cell of the field by which a box may be off; a file with more than that holds it exactly."""

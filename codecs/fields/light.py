@@ -73,7 +73,7 @@ def _sweep(taken: NDArray[np.int64], total: NDArray[np.int64], shift: list[int])
 
 
 def classes_of(light: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Class of an amount of light: 0 for more than FULL / sqrt 2, and one more for each half of an octave less;
+    """Class of an amount of light: 0 from FULL / sqrt 2 on, and one more for each half of an octave less;
     CLASSES for what is less than FULL / 2**12.
     """
     limits = sorted(FULL >> (k >> 1) if k % 2 == 0 else (FULL * 46341 >> 16) >> (k >> 1) for k in range(1, CLASSES + 1))

@@ -86,7 +86,7 @@ class FieldRenderer:
 
     def _march(self, rays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Emitted colour, light that comes through and depth times opacity of (N, 6) rays."""
-        colour = np.zeros((len(rays), 3), dtype=np.float32)
+        colour = np.zeros((3, len(rays)), dtype=np.float32)
         light = np.ones(len(rays), dtype=np.float32)
         depth = np.zeros(len(rays), dtype=np.float32)
         # Coordinates in cells; lengths along the ray stay depths.
@@ -105,23 +105,25 @@ class FieldRenderer:
             near = enter[going] + number[going] * step[going]
             width = np.minimum(step[going], leave[going] - near)
             middle = near + width / 2
-            place = origin[going] + direction[going] * middle[:, None]
+            # `take` copies rows several times as fast as an index does.
+            place = origin.take(going, axis=0) + direction.take(going, axis=0) * middle[:, None]
             free = self._distance[self._cell_of(place)]
             hit = np.flatnonzero(free == 0)
             some = going[hit]
-            value = self._lookup(place[hit])
+            value = self._lookup(place.take(hit, axis=0))
             optical = value[:, 3] * width[hit] * (stretch[some] / np.float32(self._unit))
             opacity = -np.expm1(-optical)
             target = active[some]
             share = light[target] * opacity
             hue = np.divide(value[:, :3], value[:, 3:], out=np.zeros_like(value[:, :3]), where=value[:, 3:] > 0)
-            colour[target] += share[:, None] * hue
+            for channel in range(3):
+                colour[channel, target] += share * hue[:, channel]
             depth[target] += share * middle[hit]
             light[target] *= 1 - opacity
             # Half a cell a sample: `free` cells of nothing around a sample are 2 * free - 1 samples to skip to.
             number[going] += np.maximum(1, 2 * free - 1)
             going = going[(number[going] <= last[going]) & (light[active[going]] > _DARK)]
-        return colour, light, depth
+        return np.ascontiguousarray(colour.T), light, depth
 
     def _clip(
         self, origin: NDArray[np.float32], direction: NDArray[np.float32]
@@ -153,7 +155,6 @@ class FieldRenderer:
             for dy in (0, 1):
                 wy = part[:, 1] if dy else 1 - part[:, 1]
                 at = base + (dx * ny + dy) * nz
-                # `take` copies rows several times as fast as an index does.
                 result += flat.take(at, axis=0) * (wx * wy * (1 - part[:, 2]))[:, None]
                 result += flat.take(at + 1, axis=0) * (wx * wy * part[:, 2])[:, None]
         return result
