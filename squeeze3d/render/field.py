@@ -24,6 +24,8 @@ Density = Literal["auto", "linear", "log"]
 
 _DARK = np.float32(1e-4)
 """Rays end where less light than this would come through."""
+_KEPT = 0.8
+"""Part of the rays under way that must not be done yet."""
 _MAX_LOG = 30.0
 """Logarithmic densities are clipped here; a cell this dense is solid at any size."""
 
@@ -93,36 +95,41 @@ class FieldRenderer:
         origin = rays[:, :3] / self._cell.astype(np.float32)
         direction = rays[:, 3:] / self._cell.astype(np.float32)
         enter, leave = self._clip(origin, direction)
-        active = np.flatnonzero((leave > enter) & (not self._empty))
-        origin, direction, enter, leave = origin[active], direction[active], enter[active], leave[active]
-        stretch = np.sqrt((rays[active, 3:] ** 2).sum(axis=1))
+        target = np.flatnonzero((leave > enter) & (not self._empty))
+        origin, direction, enter, leave = origin[target], direction[target], enter[target], leave[target]
+        stretch = np.sqrt((rays[target, 3:] ** 2).sum(axis=1))
         step = np.float32(self._cell.min() / 2) / stretch
         last = np.ceil((leave - enter) / step).astype(np.int64) - 1
-        number = np.zeros(len(active), dtype=np.int64)
-        # Rays that are done are dropped from `going`, an index into the arrays of rays that meet the box.
-        going = np.arange(len(active))
-        while len(going):
-            near = enter[going] + number[going] * step[going]
-            width = np.minimum(step[going], leave[going] - near)
+        number = np.zeros(len(target), dtype=np.int64)
+        going = np.ones(len(target), dtype=bool)
+        while going.any():
+            # Rays that are done go along without effect until there are enough of them to be worth dropping.
+            if np.count_nonzero(going) < _KEPT * len(going):
+                kept = np.flatnonzero(going)
+                # `take` copies rows several times as fast as an index does.
+                origin, direction = origin.take(kept, axis=0), direction.take(kept, axis=0)
+                enter, leave, step, stretch = enter[kept], leave[kept], step[kept], stretch[kept]
+                last, number, target, going = last[kept], number[kept], target[kept], going[kept]
+            near = enter + number * step
+            width = np.minimum(step, leave - near)
             middle = near + width / 2
-            # `take` copies rows several times as fast as an index does.
-            place = origin.take(going, axis=0) + direction.take(going, axis=0) * middle[:, None]
+            place = origin + direction * middle[:, None]
             free = self._distance[self._cell_of(place)]
-            hit = np.flatnonzero(free == 0)
-            some = going[hit]
+            hit = np.flatnonzero((free == 0) & going)
             value = self._lookup(place.take(hit, axis=0))
-            optical = value[:, 3] * width[hit] * (stretch[some] / np.float32(self._unit))
+            optical = value[:, 3] * width[hit] * (stretch[hit] / np.float32(self._unit))
             opacity = -np.expm1(-optical)
-            target = active[some]
-            share = light[target] * opacity
+            some = target[hit]
+            share = light[some] * opacity
             hue = np.divide(value[:, :3], value[:, 3:], out=np.zeros_like(value[:, :3]), where=value[:, 3:] > 0)
             for channel in range(3):
-                colour[channel, target] += share * hue[:, channel]
-            depth[target] += share * middle[hit]
-            light[target] *= 1 - opacity
+                colour[channel, some] += share * hue[:, channel]
+            depth[some] += share * middle[hit]
+            light[some] *= 1 - opacity
             # Half a cell a sample: `free` cells of nothing around a sample are 2 * free - 1 samples to skip to.
-            number[going] += np.maximum(1, 2 * free - 1)
-            going = going[(number[going] <= last[going]) & (light[active[going]] > _DARK)]
+            number += np.maximum(1, 2 * free - 1)
+            going &= number <= last
+            going[hit] &= light[some] > _DARK
         return np.ascontiguousarray(colour.T), light, depth
 
     def _clip(

@@ -1,0 +1,160 @@
+"""Radiance fields against general-purpose packing: `python -m squeeze3d.bench.fields FOLDER -o OUT`.
+
+`field.blocks` encodes every field of FOLDER for `--quality` dB by its own previews, without measuring: these are the
+seconds and the memory of the codec alone. What it decodes to is measured on the measuring rig. Peers (`field_peers`)
+are zstandard of half floats, of 8 bits a number, and the smallest of a sweep over bits and coarser grids whose views
+are at least as good: tried on small views of the same cameras, confirmed on the rig.
+
+OUT holds `results.jsonl`, to which each field is appended at once (a second run goes on where the first one stopped),
+and `table.md`. Each field has a process of its own, whose peak memory is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import squeeze3d
+from squeeze3d.assets.field import RadianceField
+from squeeze3d.assets.formats import read
+from squeeze3d.bench.field_peers import Packed, half_floats, quantised, swept
+from squeeze3d.bench.records import Log, Record, machine
+from squeeze3d.bitstream.container import Container
+from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.field_blocks import SPEC
+from squeeze3d.codecs.spec import Job
+from squeeze3d.quality.goal import Goal
+from squeeze3d.quality.measure import Reference
+
+KEYS = ("asset", "quality")
+"""What tells results apart."""
+SMALL = 64
+"""Pixels of the views that the sweep is tried on."""
+EFFORT = 1
+
+
+def measure_field(path: Path, quality: float) -> Record:
+    """Everything there is to say about one field."""
+    loaded = read(path)
+    field = loaded.asset
+    if not isinstance(field, RadianceField):
+        raise SystemExit(f"{path} is no radiance field")
+    before = time.process_time()
+    container = SPEC.encode(loaded, SPEC.make_options({}), Job(goal=Goal("bench", quality), effort=EFFORT))
+    data = container.to_bytes()
+    encode_seconds = time.process_time() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = time.process_time()
+    back = SPEC.decode(Container.from_bytes(data), Limits())
+    decode_seconds = time.process_time() - before
+    assert isinstance(back, RadianceField)
+    rig, small = Reference(field), Reference(field, resolution=SMALL, supersample=1)
+    psnr, wanted = rig.measure(back).psnr, small.measure(back).psnr
+    peer = _equal_peer(field, rig, small, psnr, wanted)
+    return {
+        "asset": path.stem,
+        "quality": quality,
+        "cells": list(field.rgbsigma.shape[:3]),
+        "bytes": len(data),
+        "psnr": round(psnr, 2),
+        "encode_cpu_s": round(encode_seconds, 2),
+        "decode_cpu_s": round(decode_seconds, 2),
+        "peak_bytes": peak,
+        "half_floats": half_floats(field),
+        "eight_bits": quantised(field, 8, 1.0).bytes,
+        "peer": None if peer is None else peer[0].name,
+        "peer_bytes": None if peer is None else peer[0].bytes,
+        "peer_psnr": None if peer is None else round(peer[1], 2),
+    }
+
+
+def _equal_peer(
+    field: RadianceField, rig: Reference, small: Reference, psnr: float, wanted: float
+) -> tuple[Packed, float] | None:
+    """The smallest peer that looks at least as good, and its PSNR; None if none does."""
+    for packed in swept(field):
+        if small.measure(packed.field).psnr >= wanted:
+            found = rig.measure(packed.field).psnr
+            if found >= psnr:
+                return packed, found
+    return None
+
+
+def table(records: Sequence[Record]) -> str:
+    """Markdown."""
+    lines = [
+        f"{machine()}.",
+        "",
+        "| Field | Cells | `field.blocks` | PSNR dB | encode s | decode s | peak MB | fp16 + zstd | 8 bits + zstd "
+        "| best of sweep | its PSNR | smaller than sweep |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    ratios: list[tuple[float, ...]] = []
+    for row in sorted(records, key=lambda row: str(row["asset"])):
+        cells = " x ".join(map(str, row["cells"]))
+        ours = row["bytes"]
+        columns = [
+            row["asset"],
+            cells,
+            f"{ours} B",
+            f"{row['psnr']:.2f}",
+            f"{row['encode_cpu_s']:.1f}",
+            f"{row['decode_cpu_s']:.2f}",
+            f"{row['peak_bytes'] / 1e6:.0f}",
+            f"{row['half_floats']} B ({row['half_floats'] / ours:.0f} x)",
+            f"{row['eight_bits']} B ({row['eight_bits'] / ours:.0f} x)",
+        ]
+        if row["peer"] is None:
+            columns += ["none", "", ""]
+        else:
+            factor = row["peer_bytes"] / ours
+            columns += [f"{row['peer_bytes']} B ({row['peer']})", f"{row['peer_psnr']:.2f}", f"{factor:.1f} x"]
+            ratios.append((row["half_floats"] / ours, row["eight_bits"] / ours, factor))
+        lines.append("| " + " | ".join(columns) + " |")
+    if ratios:
+        middle = np.median(np.array(ratios), axis=0)
+        least = np.array(ratios).min(axis=0)
+        lines += ["", "Median factors: fp16 {:.0f}, 8 bits {:.0f}, sweep {:.1f}.".format(*middle)]
+        lines += ["Least factors: fp16 {:.0f}, 8 bits {:.0f}, sweep {:.1f}.".format(*least)]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of .npz fields")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--quality", type=float, default=27.0, help="PSNR in dB (default 27)")
+    parser.add_argument("--only", nargs="+", help="names of fields, without suffix")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    results = options.output / "results.jsonl"
+    log = Log(results, KEYS)
+    for path in sorted(options.folder.glob("*.npz")):
+        if options.only and path.stem not in options.only:
+            continue
+        if {"asset": path.stem, "quality": options.quality} in log:
+            continue
+        if options.here:
+            log.add(measure_field(path, options.quality))
+            continue
+        command = [sys.executable, "-m", "squeeze3d.bench.fields", options.folder, "-o", options.output, "--here"]
+        subprocess.run([*command, "--quality", str(options.quality), "--only", path.stem], check=True)
+        print(path.stem, file=sys.stderr)
+    done = [record for record in Log(results, KEYS).records if record["quality"] == options.quality]
+    if not options.here:
+        text = f"Fields at {options.quality:g} dB, squeeze3d {squeeze3d.__version__}. {table(done)}"
+        (options.output / f"table-{options.quality:g}.md").write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
