@@ -9,6 +9,7 @@ from squeeze3d.codecs.any_raw import SPEC as ANY_RAW
 from squeeze3d.codecs.field_blocks import SPEC as FIELD_BLOCKS
 from squeeze3d.codecs.mesh_lite import SPEC as MESH_LITE
 from squeeze3d.codecs.mesh_surface import SPEC as MESH_SURFACE
+from squeeze3d.codecs.points_octree import SPEC as POINTS_OCTREE
 from squeeze3d.codecs.spec import CodecSpec, Kind
 from squeeze3d.codecs.splats_quant import SPEC as SPLATS_QUANT
 from squeeze3d.errors import UnsupportedVersionError, UsageError
@@ -91,5 +92,5 @@ def codec_by_wire(wire: int) -> CodecSpec:
     return _BY_WIRE[wire]
 
 
-for _spec in (ANY_RAW, MESH_LITE, MESH_SURFACE, FIELD_BLOCKS, SPLATS_QUANT):
+for _spec in (ANY_RAW, MESH_LITE, MESH_SURFACE, FIELD_BLOCKS, SPLATS_QUANT, POINTS_OCTREE):
     register(_spec)

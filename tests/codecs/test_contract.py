@@ -56,6 +56,7 @@ WIRES = {
     "mesh.shape": 18,
     "points.lion": 19,
     "field.nerfmae": 20,
+    "points.octree": 21,
     "field.blocks": 22,
     "splats.quant": 23,
 }

@@ -1,0 +1,1 @@
+"""Point clouds as octrees: geometry, placement and colours of `points.octree`."""
