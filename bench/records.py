@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from squeeze3d import __version__
+from squeeze3d.errors import FormatError
 
 Record = dict[str, Any]
 """One measurement: what was measured, then `bytes`, which is None where it could not be done, then the figures."""
@@ -55,8 +56,15 @@ class Log:
     def __init__(self, path: Path, keys: Sequence[str]) -> None:
         self._path = path
         self._keys = tuple(keys)
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.records: list[Record] = [json.loads(line) for line in lines]
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole, newline, rest = text.rpartition("\n")
+        if rest:
+            # A run was stopped while it wrote: that line is measured again.
+            _replace(path, whole + newline)
+        try:
+            self.records: list[Record] = [json.loads(line) for line in whole.splitlines()]
+        except ValueError:
+            raise FormatError(f"`{path}` does not hold one JSON object a line", hint="use another folder") from None
         self._known = {self._key(record) for record in self.records}
 
     def __contains__(self, record: Record) -> bool:
@@ -67,13 +75,34 @@ class Log:
         """Append a record; one of a measurement that is known already is left out."""
         if record in self:
             return
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self.records.append(record)
         self._known.add(self._key(record))
 
+    def keep(self, wanted: Callable[[Record], bool]) -> None:
+        """Forget all other records, in the file as well."""
+        self.records = [record for record in self.records if wanted(record)]
+        self._known = {self._key(record) for record in self.records}
+        self._write()
+
+    def sort(self, place: Callable[[Record], int]) -> None:
+        """Put the records in order, in the file as well; those of one place stay as they are."""
+        self.records.sort(key=place)
+        self._write()
+
+    def _write(self) -> None:
+        _replace(self._path, "".join(json.dumps(record) + "\n" for record in self.records))
+
     def _key(self, record: Record) -> tuple[Any, ...]:
         return tuple(record[key] for key in self._keys)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Change a file all at once."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def common(rows: Mapping[tuple[str, str], Record], names: Iterable[str]) -> list[str]:

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from squeeze3d._version import __version__
-from squeeze3d.cli import codecs, compare, compress, decompress, info, interpolate, models, options, train, verify
+from squeeze3d.cli import (
+    bench,
+    codecs,
+    compare,
+    compress,
+    decompress,
+    info,
+    interpolate,
+    models,
+    options,
+    train,
+    verify,
+)
 from squeeze3d.cli.streams import write_stdout
 
 HELP = """\
@@ -61,6 +73,7 @@ for _verb, _help, _class in (
     (compare.compare, compare.HELP, options.PlainCommand),
     (info.info, info.HELP, options.PlainCommand),
     (interpolate.interpolate, interpolate.HELP, options.PlainCommand),
+    (bench.bench, bench.HELP, options.PlainCommand),
     (verify.verify, verify.HELP, options.PlainCommand),
     (codecs.codecs, codecs.HELP, options.PlainCommand),
 ):

@@ -186,8 +186,18 @@ class Comparison:
         }
 
 
-def compare(original: Side, other: Side, *, progress: Progress = lambda stage, fraction: None) -> Comparison:
+def compare(
+    original: Side,
+    other: Side,
+    *,
+    reference: Reference | None = None,
+    progress: Progress = lambda stage, fraction: None,
+) -> Comparison:
     """Measure everything there is to say about two assets of one kind.
+
+    Parameters
+    ----------
+    reference : of the original, where it is compared more than once.
 
     Raises UsageError if the kinds differ.
     """
@@ -198,7 +208,7 @@ def compare(original: Side, other: Side, *, progress: Progress = lambda stage, f
             hint="compare two assets of one kind",
         )
     progress("render the original", 0.0)
-    reference = Reference(original.asset)
+    reference = reference or Reference(original.asset)
     images = reference.images
     progress("render the other", 0.15)
     views = reference.render(other.asset)

@@ -1,0 +1,1 @@
+"""What the benchmark compares: codecs of this program, and peers. One file each."""

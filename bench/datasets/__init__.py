@@ -1,0 +1,1 @@
+"""Where the benchmark gets its assets from. One file each."""
