@@ -12,7 +12,7 @@ from squeeze3d.assets.points import PointCloud
 from squeeze3d.bitstream.entropy import SymbolEncoder
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.octree.colours import OctreeHierarchy, encode_colours
-from squeeze3d.codecs.octree.occupancy import encode_occupancy, occupancy_bits
+from squeeze3d.codecs.octree.occupancy import encode_occupancy, least_bytes, occupancy_bits
 from squeeze3d.codecs.octree.placement import directions as directions_of
 from squeeze3d.codecs.octree.placement import encode_weights, fit
 from squeeze3d.codecs.octree.placement import moved as moved_by
@@ -140,7 +140,8 @@ class Grid:
         if step:
             assert self.rgb is not None
             rgb = encode_colours(encoder, self.hierarchy, self.rgb, step - 1)
-        return encoder.finish(), Points(head, self.cells, self.moved, rgb)
+        data = encoder.finish().ljust(least_bytes(self.masks), b"\0")
+        return data, Points(head, self.cells, self.moved, rgb)
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:

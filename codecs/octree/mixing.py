@@ -28,7 +28,7 @@ from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder, Tables
 ONE = 128
 """Steps of log-odds to a bit. Part of the format, like all constants here."""
 FARTHEST = 12 * ONE - 1
-"""Largest log-odds. A decision takes at least 1 / 2840 of a bit, which bounds what a short stream can say."""
+"""Largest log-odds: a decision takes at least 1 / 2840 of a bit."""
 INCREMENT = 32
 """What a decision adds to a count. The logarithm is that of the count plus one, so a fresh context is worth little."""
 FIRST_COUNT = 12

@@ -23,9 +23,9 @@ from squeeze3d.errors import FormatError
 
 NODE_BYTES, CODED_BYTES = 320, 1300
 """What a node takes from when it is known to the end, colours included, and what it takes while its level is coded."""
-NODES_PER_BYTE = 4096
-"""Nodes for each byte of a stream, at most: each takes 1 / 406 of a bit, unless it is the only one of eight places."""
-SPARE_NODES = 1 << 14
+NODES_PER_BYTE, SPARE_NODES = 256, 1 << 12
+"""Nodes below the root for each byte of a stream, and nodes beside, at most: a bound of the time that a damaged stream
+takes. Clouds take 2 to 100 times the bytes; the few that do not have zeros behind their stream. Part of the format."""
 
 _Channels = Callable[[int, "NDArray[np.intp]", int], Channel]
 """Channel of a level, for some of its nodes and an octant."""
@@ -45,6 +45,12 @@ def occupancy_bits(masks: Sequence[NDArray[np.uint8]]) -> float:
     estimator = Estimator()
     _walk(len(masks), lambda level, rows, octant: estimator.channel(_bits(masks[level], rows, octant)))
     return estimator.bits
+
+
+def least_bytes(masks: Sequence[NDArray[np.uint8]]) -> int:
+    """Bytes that a stream with these masks must have."""
+    nodes = sum(int(POPCOUNT[each].sum()) for each in masks)
+    return max(0, -(-(nodes - SPARE_NODES) // NODES_PER_BYTE))
 
 
 def _bits(masks: NDArray[np.uint8], rows: NDArray[np.intp], octant: int) -> NDArray[np.uint8]:

@@ -79,7 +79,7 @@ def test_probabilities_are_those_of_the_log_odds():
     odds = np.arange(-FARTHEST, FARTHEST + 1) / ONE
     assert np.abs(table / 65536 - 1 / (1 + 2.0**-odds)).max() < 1e-4
     assert (table + table[::-1] == 65536).all()
-    assert code_lengths().min() > 1 / 2850, "a bound of what a stream can say"
+    assert code_lengths().min() > 1 / 2850
 
 
 @pytest.mark.parametrize("count", [0, 1])

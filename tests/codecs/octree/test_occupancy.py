@@ -9,7 +9,14 @@ from sample_assets import random
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.octree.contexts import OCTANT_ORDER, PASS_OF, SIZES, LevelContexts
-from squeeze3d.codecs.octree.occupancy import decode_occupancy, encode_occupancy, occupancy_bits
+from squeeze3d.codecs.octree.occupancy import (
+    NODES_PER_BYTE,
+    SPARE_NODES,
+    decode_occupancy,
+    encode_occupancy,
+    least_bytes,
+    occupancy_bits,
+)
 from squeeze3d.codecs.octree.tree import descend, masks_of, morton, root
 from squeeze3d.errors import FormatError, LimitError
 
@@ -82,7 +89,9 @@ def test_a_level_that_takes_too_much_memory_is_refused_before_it_is_made():
         decode_occupancy(SymbolDecoder(data), 6, len(data), Limits(1 << 18))
 
 
-def test_more_nodes_than_a_stream_can_tell_are_refused():
+def test_more_nodes_than_a_stream_may_tell_are_refused():
     data = encoded("noise")
+    nodes = sum(len(each) for each in masks("noise")[1:]) + len(np.unique(morton(CLOUDS["noise"][0])))
+    assert NODES_PER_BYTE * least_bytes(masks("noise")) + SPARE_NODES >= nodes
     with pytest.raises(FormatError, match="too large for its stream"):
-        decode_occupancy(SymbolDecoder(data * 8), 21, -3, Limits())
+        decode_occupancy(SymbolDecoder(data), 6, least_bytes(masks("noise")) - 30, Limits())
