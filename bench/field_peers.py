@@ -22,7 +22,7 @@ from squeeze3d.codecs.fields.rebuild import density_of, opacity_of
 
 LEVEL = 19
 BITS = (8, 6, 5, 4)
-FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+FACTORS = (12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0, 1.5, 1.0)
 """Cells of the field for each cell of the coarser grid, along each axis."""
 
 
@@ -65,9 +65,10 @@ def quantised(field: RadianceField, bits: int, factor: float) -> Packed:
     return Packed(f"{bits} bits, 1/{factor:g}", _squeezed(codes), back)
 
 
-def swept(field: RadianceField) -> Iterator[Packed]:
-    """All of them, the smallest first."""
-    yield from sorted((quantised(field, b, f) for b in BITS for f in FACTORS), key=lambda packed: packed.bytes)
+def swept(field: RadianceField) -> Iterator[list[Packed]]:
+    """All of them: one list for each factor, the coarsest grids first, in it the smallest first."""
+    for factor in FACTORS:
+        yield sorted((quantised(field, bits, factor) for bits in BITS), key=lambda packed: packed.bytes)
 
 
 def _squeezed(values: NDArray[np.generic]) -> int:

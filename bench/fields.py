@@ -79,12 +79,21 @@ def _equal_peer(
     field: RadianceField, rig: Reference, small: Reference, psnr: float, wanted: float
 ) -> tuple[Packed, float] | None:
     """The smallest peer that looks at least as good, and its PSNR; None if none does."""
-    for packed in swept(field):
-        if small.measure(packed.field).psnr >= wanted:
-            found = rig.measure(packed.field).psnr
-            if found >= psnr:
-                return packed, found
-    return None
+    best: tuple[Packed, float] | None = None
+    for group in swept(field):
+        # Fewer bits on the grid after the first one that will do may take less; finer ones do not.
+        last = best is not None
+        for packed in group:
+            if best is not None and packed.bytes >= best[0].bytes:
+                break
+            if small.measure(packed.field).psnr >= wanted:
+                found = rig.measure(packed.field).psnr
+                if found >= psnr:
+                    best = packed, found
+                    break
+        if last:
+            break
+    return best
 
 
 def table(records: Sequence[Record]) -> str:

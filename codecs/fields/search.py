@@ -196,7 +196,7 @@ class Search:
 
     def _fixed(self) -> Found | None:
         options = self.options
-        geometry = self._geometry(options.cells or self.builder.longest)
+        geometry = self._geometry(min(options.cells or self.builder.longest, self.builder.longest))
         if geometry is None:
             return None
         step = options.step or DEFAULT_STEP
