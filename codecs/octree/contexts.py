@@ -67,7 +67,6 @@ _DISTANCE_CLASS = np.searchsorted(DISTANCES, np.arange(_MOST_DISTANCE + 1), side
 _DISTANCES, _SPREADS, _RATIOS, _BALANCES = (len(b) + 1 for b in (DISTANCES, SPREADS, RATIOS, BALANCES))
 _FITS = _SPREADS * (len(OUTSIDE) + 1) * (len(SUPPORTS) + 1)
 _CROWDS = len(CROWDS) + 1
-_MOST_CHILDREN = 4096
 
 SIZES = (
     _DISTANCES * _FITS * 16,
@@ -82,10 +81,10 @@ SIZES = (
 SETS = 3 * 8 * 3
 """Sets of weights."""
 
-# What a neighbour's mask says about an octant, added up over neighbours in fields of one integer: children that touch
-# the octant (5 bits), neighbours not coded yet (3), missing face neighbours (2); then face neighbours by state (4 x 2),
-# edge neighbours that touch and that are unknown (2 x 2), corner neighbour (2).
-_TOUCHING, _UNKNOWN, _MISSING, _FACES, _EDGES, _UNKNOWN_EDGES, _CORNER = 0, 5, 8, 10, 18, 20, 22
+# What a neighbour's mask says about an octant, added up over neighbours in fields of one integer: neighbours not coded
+# yet (3 bits), missing face neighbours (2), face neighbours by state (4 x 2), edge neighbours that have a child next to
+# the octant and that are not coded yet (2 x 2), the same of the corner neighbour (2).
+_UNKNOWN, _MISSING, _FACES, _EDGES, _UNKNOWN_EDGES, _CORNER = 0, 3, 5, 13, 15, 17
 
 
 def _neighbour_tables() -> tuple[NDArray[np.intp], NDArray[np.int32]]:
@@ -105,20 +104,19 @@ def _neighbour_tables() -> tuple[NDArray[np.intp], NDArray[np.int32]]:
             touching = sum(1 << int(OCTANTS[octant, near]) for near in range(27) if ROWS[octant, near] == row)
             number = POPCOUNT[masks & touching]
             table = fields[octant, index]
-            table[:256] = number << _TOUCHING
             table[UNKNOWN] = 1 << _UNKNOWN
             if index < 3:
                 # The child across the face, else any that touches the face, else none.
                 direct = masks >> (octant ^ (4 >> index)) & 1
                 state = np.where(direct, 3, np.where(number > 0, 2, 1))
-                table[:256] += 1 << (_FACES + 2 * state)
+                table[:256] = 1 << (_FACES + 2 * state)
                 table[UNKNOWN] += 1 << _FACES
                 table[ABSENT] = 1 << _MISSING
             elif index < 6:
-                table[:256] += (number > 0) << _EDGES
+                table[:256] = (number > 0) << _EDGES
                 table[UNKNOWN] += 1 << _UNKNOWN_EDGES
             else:
-                table[:256] += (number > 0) << (_CORNER + 1)
+                table[:256] = (number > 0) << (_CORNER + 1)
                 table[UNKNOWN] += 1 << _CORNER
     return rows, fields
 
