@@ -40,12 +40,29 @@ def bd_rate(
     -25.0
     """
     ours, theirs = _curve(tested), _curve(anchor)
-    low = max(ours[0, 1], theirs[0, 1], qualities[0])
-    high = min(ours[-1, 1], theirs[-1, 1], qualities[1])
+    low, high = _shared(ours, theirs)
+    low, high = max(low, qualities[0]), min(high, qualities[1])
     if not low < high:
         raise ValueError("the curves share no range of qualities")
     difference = (_integral(ours, low, high) - _integral(theirs, low, high)) / (high - low)
     return float(100 * np.expm1(difference))
+
+
+def shared_qualities(
+    anchor: Iterable[tuple[float, float]], tested: Iterable[tuple[float, float]]
+) -> tuple[float, float]:
+    """Lowest and highest quality that both curves reach; the lowest is above the highest where they share none.
+
+    A curve of fewer than two points reaches nothing.
+    """
+    try:
+        return _shared(_curve(tested), _curve(anchor))
+    except ValueError:
+        return np.inf, -np.inf
+
+
+def _shared(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float]:
+    return float(max(ours[0, 1], theirs[0, 1])), float(min(ours[-1, 1], theirs[-1, 1]))
 
 
 def _curve(points: Iterable[tuple[float, float]]) -> NDArray[np.float64]:

@@ -7,12 +7,9 @@ one style sheet that it holds, by their hashes, and images inside the page; a fi
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
-from importlib import resources
-from string import Template
 from typing import TYPE_CHECKING
 
 from squeeze3d._version import __version__
@@ -23,6 +20,7 @@ from squeeze3d.quality import buffers
 from squeeze3d.quality.buffers import Frame, Model, model
 from squeeze3d.quality.report import Comparison, Figure, Side, format_ratio
 from squeeze3d.quality.sheet import draw_sheet
+from squeeze3d.quality.standalone import data_url, fill
 from squeeze3d.render.mesh import AMBIENT, HEADLIGHT
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ def page(comparison: Comparison) -> bytes:
         "right": model(other.asset, frame, original.asset),
     }
     sheet = draw_sheet(comparison)
-    style, script = _template("page.css"), _template("page.js")
     settings = {
         "light": [AMBIENT, HEADLIGHT],
         "yaw": buffers.YAW,
@@ -47,19 +44,10 @@ def page(comparison: Comparison) -> bytes:
         "target": models["left"].start[0],
         "reach": models["left"].start[1],
     }
-    policy = {
-        "default-src": "'none'",
-        "img-src": "data:",
-        "style-src": _hash(style),
-        "script-src": _hash(script),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
-    text = Template(_template("page.html")).substitute(
-        policy=html.escape("; ".join(f"{name} {value}" for name, value in policy.items())),
+    return fill(
+        "squeeze3d.quality",
+        "page",
         title=html.escape(f"{original.title} and {other.title}"),
-        style=style,
-        script=script,
         original=html.escape(original.title),
         other=html.escape(other.title),
         facts="\n".join(_facts(comparison)),
@@ -73,18 +61,13 @@ def page(comparison: Comparison) -> bytes:
             )
         ),
         rows="\n".join(_row(figure) for figure in comparison.figures),
-        sheet=_data_url(sheet),
+        sheet=_picture(sheet),
         width=sheet.width,
         height=sheet.height,
         alt="Four views of the original, the other asset and their difference.",
         footer=html.escape(_footer(comparison)),
         models="\n".join([_data("settings", settings), *(_embedded(name, each) for name, each in models.items())]),
     )
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _template(name: str) -> str:
-    return resources.files("squeeze3d.quality").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _first_look(kind: Kind) -> dict[str, str]:
@@ -93,14 +76,10 @@ def _first_look(kind: Kind) -> dict[str, str]:
     return {look: " checked" if look == first else "" for look in ("albedo", "shaded")}
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _data_url(picture: PilImage) -> str:
+def _picture(picture: PilImage) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(buffer.getvalue(), "image/png")
 
 
 def _facts(comparison: Comparison) -> list[str]:

@@ -36,6 +36,11 @@ _ROUNDING = 1e-8
 positions are float32."""
 
 
+def printable(text: str) -> str:
+    """A text whose control characters are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two assets."""
@@ -51,7 +56,7 @@ class Side:
     @property
     def title(self) -> str:
         """The name without anything that could steer what shows it."""
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in self.name)
+        return printable(self.name)
 
     @property
     def elements(self) -> str:
