@@ -45,9 +45,10 @@ def directions(nodes: Nodes) -> NDArray[np.float64]:
 
 def fit(directions: NDArray[np.float64], wanted: NDArray[np.float64]) -> Weights:
     """Weights that bring points near (3, N) places about the middles of their cells."""
-    columns = directions.reshape(WEIGHTS, -1)
-    square = columns @ columns.T + _RIDGE * np.eye(WEIGHTS)
-    best = np.linalg.solve(square, columns @ wanted.reshape(-1))
+    columns, goal = directions.reshape(WEIGHTS, -1), wanted.reshape(-1)
+    # Sums of NumPy, not of a matrix product, whose order depends on the number of threads.
+    square = np.array([[(one * other).sum() for other in columns] for one in columns])
+    best = np.linalg.solve(square + _RIDGE * np.eye(WEIGHTS), np.array([(one * goal).sum() for one in columns]))
     return tuple(int(value) for value in np.clip(np.rint(best * FINENESS), -_HALF, _HALF - 1))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -184,6 +185,20 @@ def test_decoding_loads_nothing_heavy(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_same_bytes_on_1_and_4_threads(tmp_path):
+    squeeze3d.save(ball(), tmp_path / "a.ply")
+    script = (
+        "import sys, zlib, squeeze3d; from pathlib import Path; "
+        "print(zlib.crc32(squeeze3d.compress(Path(sys.argv[1]), codec='points.octree', options={'depth': 7})))"
+    )
+    found = set()
+    for threads in "14":
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        command = [sys.executable, "-c", script, tmp_path / "a.ply"]
+        found.add(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
+    assert len(found) == 1
 
 
 def test_registered():
