@@ -32,7 +32,7 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """Plain data with stable keys."""
         return {
-            "metrics": {key: round(value, 6) for key, value in self.values.items()},
+            "metrics": {key: float(f"{value:.8g}") for key, value in self.values.items()},
             "infinite": self.infinite,
             "unavailable": self.unavailable,
         }
