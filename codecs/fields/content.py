@@ -30,14 +30,15 @@ class Content:
     rgb: NDArray[np.float32]
     """(X, Y, Z, 3) sRGB in [0, 255]."""
     is_log: bool
-    repaired: int
-    """Values that were no numbers."""
     clipped: int
     """Colours of cells with density that were out of range."""
 
     @classmethod
     def of(cls, field: RadianceField) -> Content:
-        """Read a field. Raises InputError for a grid without cells, one that is too large, or a box that is none."""
+        """Read a field of finite numbers.
+
+        Raises InputError for a grid without cells, one that is too large, or a box that is none.
+        """
         shape = field.rgbsigma.shape[:3]
         if min(shape) < 1:
             raise InputError(f"the field has a grid of {shape} cells: nothing to encode")
@@ -47,12 +48,11 @@ class Content:
         if not np.isfinite(box).all() or (box[0] > box[1]).any():
             raise InputError("the box of the field is not a finite minimum and maximum")
         values, is_log = densities(field)
-        colours = np.nan_to_num(field.rgbsigma[..., :3].astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+        colours = field.rgbsigma[..., :3].astype(np.float32)
         filled = values > 0
         clipped = int(np.count_nonzero(((colours < 0) | (colours > 1))[filled].any(axis=1)))
-        repaired = int(np.count_nonzero(np.isnan(field.rgbsigma)))
         opacity = opacity_of(values, max(shape))
-        return cls(box, opacity, np.clip(colours, 0, 1) * np.float32(255), is_log, repaired, clipped)
+        return cls(box, opacity, np.clip(colours, 0, 1) * np.float32(255), is_log, clipped)
 
     @property
     def shape(self) -> Shape:

@@ -8,9 +8,7 @@ from squeeze3d.codecs.fields.model import Cells
 
 
 def report_losses(content: Content, cells: Cells | None, losses: LossReport) -> None:
-    """List what is changed on purpose, and values that were no numbers; `cells` are None for an empty field."""
-    if content.repaired:
-        losses.add("not-a-number", f"{content.repaired} values that are not numbers became 0", warning=True)
+    """List what is changed on purpose; `cells` are None for an empty field."""
     if content.clipped:
         losses.add("colour-range", f"colours of {content.clipped} cells clipped to 0 ... 1", stage="encode")
     if cells is None:
