@@ -1,7 +1,8 @@
 """A Hugging Face hub of two small servers on this machine, which keeps count of what it is asked and can misbehave.
 
-`HEAD /{repository}/resolve/{revision}/{file}` tells a file's etag, size and commit. Large files lie on the other
-server, as they do in reality: the hub redirects there, and tells in headers of its own what will be found.
+`HEAD /{repository}/resolve/{revision}/{file}`, after `/datasets` for data sets, tells a file's etag, size and commit.
+Large files lie on the other server, as they do in reality: the hub redirects there, and tells in headers of its own
+what will be found.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class LoopbackHub:
     """What the servers have, and how they behave. Change it at any time."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    """By `repository/file`."""
+    """By `repository/file`; repositories of data sets begin with `datasets/`."""
     large: bool = True
     """Whether files lie on the other server, and their etag is their SHA-256."""
     etag: str | None = None
@@ -84,9 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         start = int((self.headers.get("Range") or "bytes=0-")[len("bytes=") : -1])
         token, agent = self.headers.get("Authorization"), self.headers.get("User-Agent", "")
         hub.asked.append(Asked(self.command, self.path, start, token, agent, self.store))
-        owner, name, _, revision, file = [*self.path[1:].split("/", 4), "", "", "", ""][:5]
-        content = hub.files.get(f"{owner}/{name}/{file}")
-        if hub.failure is not None or content is None or revision not in ("main", COMMIT):
+        kind = "datasets/" if self.path.startswith("/datasets/") else ""
+        owner, name, _, revision, file = [*self.path[1 + len(kind) :].split("/", 4), "", "", "", ""][:5]
+        content = hub.files.get(f"{kind}{owner}/{name}/{file}")
+        if hub.failure is not None or content is None or revision not in ("main", COMMIT, hub.commit):
             status, code = hub.failure or (404, "EntryNotFound")
             self._send(status, {"X-Error-Code": code} if code else {}, b"", body)
             return
