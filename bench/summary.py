@@ -4,7 +4,7 @@ Three rules keep the comparison fair:
 
 - A mean is over *common* objects: those that every contender with a mean could do. Contenders that did at least half of
   the objects define them; the others are listed with how many they did, and have no means.
-- A figure that finds no difference is infinite; it counts as `CAP` in means.
+- A figure that finds no difference is infinite; it counts as `cap` of its key in means, and so does one above that.
 - At a size, a contender that searches for sizes stands with what it made of that size. One that has settings of its own
   stands with its best result within the size.
 """
@@ -23,8 +23,8 @@ from squeeze3d.bench.bd_rate import bd_rate, shared_qualities
 from squeeze3d.bench.records import Figure, Record
 from squeeze3d.codecs.spec import Kind
 
-CAP = 60.0
-"""Decibels that an infinite figure counts as."""
+CAP, CLOUD_CAP = 60.0, 100.0
+"""Decibels that an infinite figure counts as: of pictures, and of distances between points, which reach further."""
 SLACK = 1.01
 """How much larger than a size a result may be: few peers can search for one, and none may lose by a byte."""
 LEAST_OVERLAP = 0.5
@@ -76,12 +76,23 @@ FIGURES: Mapping[Kind, tuple[Figure, ...]] = {
 LOWER_IS_BETTER = frozenset({"flip", "lpips", "chamfer_percent", "pcqm"})
 
 
-def value(row: Record, key: str, *, cap: float = CAP) -> float | None:
-    """A figure of a row, `cap` where it is infinite; None where it could not be computed."""
+def cap(key: str) -> float:
+    """Highest value of a figure that counts."""
+    return CLOUD_CAP if key in ("d1_psnr", "d2_psnr") else CAP
+
+
+def value(row: Record, key: str) -> float | None:
+    """A figure of a row as it counts in means; None where it could not be computed."""
+    found = raw(row, key)
+    return None if found is None else min(found, cap(key))
+
+
+def raw(row: Record, key: str) -> float | None:
+    """A figure of a row as it was measured."""
     if key in row.get("infinite", ()):
-        return cap
+        return math.inf
     found = row.get("metrics", {}).get(key)
-    return None if found is None else min(float(found), cap)
+    return None if found is None else float(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,10 @@ class Spread:
             return None
         exp = math.exp
         return cls(exp(found.mean), exp(found.low), exp(found.median), exp(found.high), found.count)
+
+    def as_percent(self) -> Spread:
+        """Ratios as differences from one in percent."""
+        return Spread(*(100 * (x - 1) for x in (self.mean, self.low, self.median, self.high)), count=self.count)
 
 
 @dataclass(frozen=True)
@@ -239,6 +254,10 @@ class Results:
     def contenders(self, kind: Kind) -> tuple[str, ...]:
         """Ids of those that took part, in the order of the rows."""
         return tuple(dict.fromkeys(row["contender"] for row in self.of(kind)))
+
+    def names(self) -> tuple[str, ...]:
+        """Ids of all contenders, in the order of the rows."""
+        return tuple(dict.fromkeys(row["contender"] for row in self.rows))
 
     def peers(self, kind: Kind) -> tuple[str, ...]:
         """Those that are not ours."""
