@@ -21,7 +21,7 @@ from squeeze3d.errors import TargetSizeError
 
 
 def encode(loaded: Loaded, options: SplatsOptions, job: Job) -> Container:
-    """Encode splats, as well as a target size allows.
+    """Encode splats, as well as a target size allows or as small as a goal allows.
 
     Raises InputError for harmonics that are of no degree, TargetSizeError if not even one splat fits.
     """
@@ -32,7 +32,7 @@ def encode(loaded: Loaded, options: SplatsOptions, job: Job) -> Container:
 
     assert isinstance(loaded.asset, Splats)
     if "builder" not in job.memo:
-        job.memo["builder"] = SplatsBuilder(loaded.asset)
+        job.memo["builder"] = SplatsBuilder(loaded.asset, options.degree)
     builder: SplatsBuilder = job.memo["builder"]
     source = SOURCES.index(loaded.format)
 
@@ -41,11 +41,8 @@ def encode(loaded: Loaded, options: SplatsOptions, job: Job) -> Container:
 
     found = Search(builder, options, job, container_of).best()
     if found is None:
-        assert job.target_size is not None
-        raise TargetSizeError(
-            f"splats.quant cannot describe these splats in {format_bytes(job.target_size)}",
-            hint="raise `--target-size`",
-        )
+        limit = "" if job.target_size is None else f" in {format_bytes(job.target_size)}"
+        raise TargetSizeError(f"splats.quant cannot describe these splats{limit}", hint="raise `--target-size`")
     stream, container = found
     report_losses(builder, stream, job.losses)
     job.notes.update(
@@ -75,5 +72,6 @@ SPEC = CodecSpec(
     options=SplatsOptions,
     encode=encode,
     decode=decode,
+    aims=True,
     usual=20_000,
 )

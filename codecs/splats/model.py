@@ -10,7 +10,7 @@ Everything that decides how bits are read is integer; `Gaussians` are made of it
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,13 +95,24 @@ def cells_at(centres: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
     return np.clip(np.floor((centres + 0.5) * (1 << bits)), 0, (1 << bits) - 1).astype(np.int64)
 
 
+def centres_of(cells: NDArray[np.int64], bits: int) -> NDArray[np.float64]:
+    """(N, 3) canonical places of cells."""
+    centres: NDArray[np.float64] = (cells + 0.5) / (1 << bits) - 0.5
+    return centres
+
+
+def at_cells(scene: Gaussians, bits: int) -> Gaussians:
+    """Splats in the middle of their cells, in the order they are coded in."""
+    cells = cells_at(scene.centres, bits)
+    order = np.argsort(morton(cells), kind="stable")
+    return replace(scene[order], centres=centres_of(cells[order], bits))
+
+
 def encode_scene(encoder: SymbolEncoder, head: Head, wanted: Gaussians) -> Gaussians:
     """Append canonical splats; returns what `decode_scene` returns. `head.count` must be their number."""
-    keys = morton(cells_at(wanted.centres, head.bits))
-    order = np.argsort(keys, kind="stable")
-    wanted = wanted[order]
-    encode_places(encoder, keys[order], head.bits)
-    cells = cells_of(keys[order])
+    wanted = at_cells(wanted, head.bits)
+    cells = cells_at(wanted.centres, head.bits)
+    encode_places(encoder, morton(cells), head.bits)
     passes = passes_of(cells)
 
     opacities = np.clip(np.rint(wanted.alpha * head.levels), 1, head.levels).astype(np.int64)
@@ -265,5 +276,5 @@ def _gaussians(
 ) -> Gaussians:
     largest = _size_logs(head, sizes)[:, None]
     logs = np.concatenate([largest, largest - np.cumsum(ratios, axis=1) * _ratio_unit(head)], axis=1)
-    centres = (cells + 0.5) / (1 << head.bits) - 0.5
+    centres = centres_of(cells, head.bits)
     return Gaussians(centres, sizes.opacities / head.levels, logs, axes, np.concatenate(colours, axis=2))

@@ -17,7 +17,7 @@ from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset
 from squeeze3d.assets.splats import Splats
 from squeeze3d.geometry.surface import Surface
-from squeeze3d.render.camera import Camera, measuring_rig, paper_rig, preview_rig
+from squeeze3d.render.camera import Camera, fitting_rig, measuring_rig, paper_rig, preview_rig
 from squeeze3d.render.field import FieldRenderer
 from squeeze3d.render.images import CHANNELS, Channel, Images
 from squeeze3d.render.mesh import MeshRenderer
@@ -35,6 +35,7 @@ __all__ = [
     "Renderer",
     "SplatRenderer",
     "disc_radius",
+    "fitting_rig",
     "measuring_rig",
     "paper_rig",
     "preview_rig",

@@ -163,6 +163,21 @@ def preview_rig(bounds: ArrayLike, *, resolution: int, fov: float = 40.0) -> tup
     )
 
 
+def fitting_rig(bounds: ArrayLike, *, views: int, resolution: int, fov: float = 40.0) -> tuple[Camera, ...]:
+    """Views on a spiral from 33 degrees below to 53 above, for fitting what is measured from elsewhere.
+
+    Parameters
+    ----------
+    views : how many; none of them is one of `measuring_rig` or `preview_rig`.
+    """
+    heights = -0.55 + 1.35 * (np.arange(views) + 0.5) / views
+    golden = 180.0 * (3.0 - np.sqrt(5.0))
+    return tuple(
+        _framed(bounds, index * golden, float(np.degrees(np.arcsin(height))), resolution, fov)
+        for index, height in enumerate(heights)
+    )
+
+
 def paper_rig(bounds: ArrayLike | None = None, *, resolution: int = 512) -> tuple[Camera, ...]:
     """The evaluation rig of the Squeeze3D paper: 36 rotations on a Fibonacci sphere, 60 degrees, distance 2.5.
 
