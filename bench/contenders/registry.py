@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 
 from squeeze3d.bench.contenders.base import Contender
+from squeeze3d.bench.contenders.cells import Cells
 from squeeze3d.bench.contenders.codec import OWN_CHOICE, Codec
+from squeeze3d.bench.contenders.draco_jpeg import DracoJpeg
+from squeeze3d.bench.contenders.draco_points import DracoPoints
 from squeeze3d.bench.contenders.general import xz, zstd
 from squeeze3d.codecs.registry import codecs
 from squeeze3d.codecs.spec import Kind
@@ -16,7 +19,7 @@ from squeeze3d.errors import UsageError
 @cache
 def peers() -> tuple[Contender, ...]:
     """All peers, in the order of tables."""
-    return (zstd(), xz())
+    return (DracoJpeg(), DracoPoints(), Cells(), zstd(), xz())
 
 
 def codec_names() -> list[str]:
