@@ -1,12 +1,12 @@
 """Radiance fields against general-purpose packing: `python -m squeeze3d.bench.fields FOLDER -o OUT`.
 
-`field.blocks` encodes every field of FOLDER for `--quality` dB by its own previews, without measuring: these are the
-seconds and the memory of the codec alone. What it decodes to is measured on the measuring rig. Peers (`field_peers`)
-are zstandard of half floats, of 8 bits a number, and the smallest of a sweep over bits and coarser grids whose views
-are at least as good: tried on small views of the same cameras, confirmed on the rig.
+`field.blocks` encodes every field of FOLDER with its default options, or for `--quality` dB by its own previews: these
+are the seconds and the memory of the codec alone. What it decodes to is measured on the measuring rig. Peers
+(`field_peers`) are zstandard of half floats, of 8 bits a number, and the smallest of a sweep over bits and coarser
+grids whose views are at least as good: tried on small views of the same cameras, confirmed on the rig.
 
 OUT holds `results.jsonl`, to which each field is appended at once (a second run goes on where the first one stopped),
-and `table.md`. Each field has a process of its own, whose peak memory is recorded.
+and a Markdown table. Each field has a process of its own, whose peak memory is recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-import squeeze3d
 from squeeze3d.assets.field import RadianceField
 from squeeze3d.assets.formats import read
 from squeeze3d.bench.field_peers import Packed, half_floats, quantised, swept
@@ -40,14 +39,15 @@ SMALL = 64
 EFFORT = 1
 
 
-def measure_field(path: Path, quality: float) -> Record:
-    """Everything there is to say about one field."""
+def measure_field(path: Path, quality: float | None) -> Record:
+    """Everything there is to say about one field; None for the default options."""
     loaded = read(path)
     field = loaded.asset
     if not isinstance(field, RadianceField):
         raise SystemExit(f"{path} is no radiance field")
     before = time.process_time()
-    container = SPEC.encode(loaded, SPEC.make_options({}), Job(goal=Goal("bench", quality), effort=EFFORT))
+    goal = None if quality is None else Goal("bench", quality)
+    container = SPEC.encode(loaded, SPEC.make_options({}), Job(goal=goal, effort=EFFORT))
     data = container.to_bytes()
     encode_seconds = time.process_time() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of .npz fields")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--quality", type=float, default=27.0, help="PSNR in dB (default 27)")
+    parser.add_argument("--quality", type=float, help="PSNR in dB (default: the default options)")
     parser.add_argument("--only", nargs="+", help="names of fields, without suffix")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -156,12 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.add(measure_field(path, options.quality))
             continue
         command = [sys.executable, "-m", "squeeze3d.bench.fields", options.folder, "-o", options.output, "--here"]
-        subprocess.run([*command, "--quality", str(options.quality), "--only", path.stem], check=True)
+        goal = [] if options.quality is None else ["--quality", str(options.quality)]
+        subprocess.run([*command, *goal, "--only", path.stem], check=True)
         print(path.stem, file=sys.stderr)
     done = [record for record in Log(results, KEYS).records if record["quality"] == options.quality]
     if not options.here:
-        text = f"Fields at {options.quality:g} dB, squeeze3d {squeeze3d.__version__}. {table(done)}"
-        (options.output / f"table-{options.quality:g}.md").write_text(text)
+        name = "default options" if options.quality is None else f"{options.quality:g} dB"
+        (options.output / f"{name.replace(' ', '-')}.md").write_text(f"Fields at {name}. {table(done)}")
     return 0
 
 
