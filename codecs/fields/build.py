@@ -215,8 +215,7 @@ class FieldBuilder:
         """The skin's own colours, where all others are corrected."""
         layers = geometry.layers
         rgb = self.coarse_rgb(geometry).reshape(-1, 3)[layers.cells[: layers.skin]]
-        weights: NDArray[np.float64] = geometry.light[: layers.skin] + 1.0
-        return Skin(rgb, weights)
+        return Skin(rgb, geometry.light[: layers.skin].astype(np.float64) + 1)
 
     def coarse_rgb(self, geometry: Geometry) -> NDArray[np.float64]:
         """(x, y, z, 3) mean colours of coded cells by what is seen."""
