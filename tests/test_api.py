@@ -195,7 +195,7 @@ def test_impossible_targets(make):
 @pytest.mark.parametrize("make", [points, splats, field])
 def test_other_kinds_come_back_whole(make):
     asset = make()
-    back = squeeze3d.decompress(squeeze3d.compress(asset))
+    back = squeeze3d.decompress(squeeze3d.compress(asset, codec="any.raw"))
     assert type(back) is type(asset)
     for name in asset.__dataclass_fields__:
         assert np.allclose(getattr(back, name), getattr(asset, name), atol=1e-6)

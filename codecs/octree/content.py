@@ -12,12 +12,12 @@ from squeeze3d.assets.points import PointCloud
 from squeeze3d.bitstream.entropy import SymbolEncoder
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.octree.colours import OctreeHierarchy, encode_colours
-from squeeze3d.codecs.octree.occupancy import encode_occupancy, least_bytes, occupancy_bits
+from squeeze3d.codecs.octree.occupancy import encode_occupancy, least_bytes, memory, node_count, occupancy_bits
 from squeeze3d.codecs.octree.placement import directions as directions_of
 from squeeze3d.codecs.octree.placement import encode_weights, fit
 from squeeze3d.codecs.octree.placement import moved as moved_by
 from squeeze3d.codecs.octree.stream import Head, Points
-from squeeze3d.codecs.octree.tree import Nodes, descend, masks_of, morton, root
+from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of, morton
 from squeeze3d.errors import InputError
 
 
@@ -76,10 +76,12 @@ class Grid:
     @cached_property
     def levels(self) -> list[Nodes]:
         """Levels of the octree, root first."""
-        levels = [root()]
-        for masks in self.masks:
-            levels.append(descend(levels[-1], masks))
-        return levels
+        return levels_of(self.masks)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that decoding takes."""
+        return memory(node_count(self.masks), len(self.counts))
 
     @property
     def cells(self) -> Nodes:
@@ -115,7 +117,7 @@ class Grid:
     @cached_property
     def bits(self) -> float:
         """What the occupied cells take, in bits."""
-        return occupancy_bits(self.masks)
+        return occupancy_bits(self.masks, self.levels)
 
     @cached_property
     def hierarchy(self) -> OctreeHierarchy:
@@ -134,7 +136,7 @@ class Grid:
         encoder = SymbolEncoder()
         head = Head(self.head.cells, step)
         head.write(encoder)
-        encode_occupancy(encoder, self.masks)
+        encode_occupancy(encoder, self.masks, self.levels)
         encode_weights(encoder, self.weights)
         rgb = None
         if step:

@@ -95,7 +95,7 @@ class Mixer:
         self._size = sum(sizes)
         self._counts = np.full(2 * self._size, FIRST_COUNT, dtype=np.int32)
         first = [(gain << WEIGHT_BITS) // (1000 * len(sizes)) for gain in GAINS]
-        self._weights = np.tile(np.array(first, dtype=np.int64), (len(sizes), sets))
+        self._weights = np.tile(np.array(first, dtype=np.int32), (len(sizes), sets))
         self._seen = 0
 
     def code(self, contexts: NDArray[np.int32], sets: NDArray[np.int32], channel: Channel) -> NDArray[np.uint8]:
@@ -115,20 +115,21 @@ class Mixer:
     def _block(
         self, rows: NDArray[np.intp], sets: NDArray[np.int32], channel: Channel, part: slice
     ) -> NDArray[np.uint8]:
-        zeros, ones = self._counts[rows], self._counts[rows + self._size]
-        odds = logarithms()[ones] - logarithms()[zeros]
+        zeros, ones = self._counts.take(rows), self._counts.take(rows + self._size)
+        odds = logarithms().take(ones) - logarithms().take(zeros)
         seen = zeros + ones
-        classes = sets * _CLASSES + _confidence()[seen]
-        weights = np.take_along_axis(self._weights, classes, axis=1) >> (WEIGHT_BITS - 12)
-        mixed = np.clip((weights * odds).sum(axis=0) >> 12, -FARTHEST, FARTHEST).astype(np.int32) + FARTHEST
+        classes = sets * _CLASSES + _confidence().take(seen)
+        mixed = np.zeros(len(sets), dtype=np.int32)
+        for weights, each, chosen in zip(self._weights, odds, classes, strict=True):
+            mixed += (weights >> (WEIGHT_BITS - 12)).take(chosen) * each
+        mixed = np.clip(mixed >> 12, -FARTHEST, FARTHEST) + FARTHEST
         bits = channel(mixed, part)
-        errors = (bits.astype(np.int32) << 16) - probabilities()[mixed]
-        for row, each in enumerate(odds):
+        errors = (bits.astype(np.int32) << 16) - probabilities().take(mixed)
+        for weights, each, chosen in zip(self._weights, odds, classes, strict=True):
             # Sums of fewer than 2**12 products below 2**28: exact as doubles.
-            slopes = np.bincount(classes[row], errors * each, self._weights.shape[1]).astype(np.int64)
-            counts = np.bincount(classes[row], minlength=self._weights.shape[1])
-            self._weights[row] += (slopes >> RATE) // np.maximum(PATIENCE, counts)
-        np.clip(self._weights, -LARGEST_WEIGHT, LARGEST_WEIGHT, out=self._weights)
+            slopes = np.bincount(chosen, errors * each, len(weights)).astype(np.int64)
+            moves = (slopes >> RATE) // np.maximum(PATIENCE, np.bincount(chosen, minlength=len(weights)))
+            weights[:] = np.clip(weights + moves, -LARGEST_WEIGHT, LARGEST_WEIGHT)
         touched = (rows + self._size * bits.astype(np.intp)).reshape(-1)
         np.add.at(self._counts, touched, np.full(len(touched), INCREMENT, dtype=np.int32))
         full = np.unique(rows[seen > MOST])

@@ -23,39 +23,51 @@ from squeeze3d.errors import FormatError
 
 NODE_BYTES, CODED_BYTES = 320, 1300
 """What a node takes from when it is known to the end, colours included, and what it takes while its level is coded."""
-NODES_PER_BYTE, SPARE_NODES = 256, 1 << 12
+NODES_PER_BYTE, SPARE_NODES = 64, 1 << 11
 """Nodes below the root for each byte of a stream, and nodes beside, at most: a bound of the time that a damaged stream
-takes. Clouds take 2 to 100 times the bytes; the few that do not have zeros behind their stream. Part of the format."""
+takes. Surfaces take 4 to 30 times the bytes; solid blocks have zeros behind their stream. Part of the format."""
 
-_Channels = Callable[[int, "NDArray[np.intp]", int], Channel]
-"""Channel of a level, for some of its nodes and an octant."""
-
-
-def encode_occupancy(encoder: SymbolEncoder, masks: Sequence[NDArray[np.uint8]]) -> list[Nodes]:
-    """Append the masks of all levels, root first; returns the levels, one more than masks."""
-
-    def channel(level: int, rows: NDArray[np.intp], octant: int) -> Channel:
-        return Writer(encoder, _bits(masks[level], rows, octant))
-
-    return _walk(len(masks), channel)
+_Channels = Callable[["NDArray[np.intp]", int], Channel]
+"""Channel of some nodes of a level, and an octant."""
 
 
-def occupancy_bits(masks: Sequence[NDArray[np.uint8]]) -> float:
+def encode_occupancy(encoder: SymbolEncoder, masks: Sequence[NDArray[np.uint8]], levels: Sequence[Nodes]) -> None:
+    """Append the masks of all levels, root first; `levels` are those that they make, one more."""
+    _code(masks, levels, lambda bits: Writer(encoder, bits))
+
+
+def occupancy_bits(masks: Sequence[NDArray[np.uint8]], levels: Sequence[Nodes]) -> float:
     """What `encode_occupancy` takes, without the range coder."""
     estimator = Estimator()
-    _walk(len(masks), lambda level, rows, octant: estimator.channel(_bits(masks[level], rows, octant)))
+    _code(masks, levels, estimator.channel)
     return estimator.bits
+
+
+def _code(
+    masks: Sequence[NDArray[np.uint8]], levels: Sequence[Nodes], channel: Callable[[NDArray[np.uint8]], Channel]
+) -> None:
+    mixer = Mixer(SIZES, SETS)
+    for level, truth in enumerate(masks):
+
+        def channels(rows: NDArray[np.intp], octant: int, truth: NDArray[np.uint8] = truth) -> Channel:
+            return channel((truth[rows] >> octant & 1).astype(np.uint8))
+
+        _level(levels[: level + 1], mixer, channels)
+
+
+def memory(nodes: int, deepest: int) -> int:
+    """Bytes that decoding so many nodes takes, of which some are in the deepest level."""
+    return NODE_BYTES * nodes + CODED_BYTES * deepest
+
+
+def node_count(masks: Sequence[NDArray[np.uint8]]) -> int:
+    """Nodes below the root."""
+    return sum(int(POPCOUNT[each].sum()) for each in masks)
 
 
 def least_bytes(masks: Sequence[NDArray[np.uint8]]) -> int:
     """Bytes that a stream with these masks must have."""
-    nodes = sum(int(POPCOUNT[each].sum()) for each in masks)
-    return max(0, -(-(nodes - SPARE_NODES) // NODES_PER_BYTE))
-
-
-def _bits(masks: NDArray[np.uint8], rows: NDArray[np.intp], octant: int) -> NDArray[np.uint8]:
-    """Whether some nodes have an octant."""
-    return (masks[rows] >> octant & 1).astype(np.uint8)
+    return max(0, -(-(node_count(masks) - SPARE_NODES) // NODES_PER_BYTE))
 
 
 def decode_occupancy(decoder: SymbolDecoder, depth: int, size: int, limits: Limits) -> list[Nodes]:
@@ -68,30 +80,21 @@ def decode_occupancy(decoder: SymbolDecoder, depth: int, size: int, limits: Limi
     Raises FormatError for more nodes than the stream can name, LimitError for more than memory allows; any other stream
     gives some levels.
     """
-    reader = Reader(decoder)
+    reader, mixer = Reader(decoder), Mixer(SIZES, SETS)
     most = SPARE_NODES + NODES_PER_BYTE * size
-    return _walk(depth, lambda *_: reader, most, limits)
-
-
-def _walk(depth: int, channels: _Channels, most: int | None = None, limits: Limits | None = None) -> list[Nodes]:
-    mixer = Mixer(SIZES, SETS)
-    levels = [root()]
-    total = 0
-    for level in range(depth):
-        masks = _level(levels, mixer, lambda rows, octant, at=level: channels(at, rows, octant))  # type: ignore[misc]
+    levels, total = [root()], 0
+    for _ in range(depth):
+        masks = _level(levels, mixer, lambda rows, octant: reader)
         children = int(POPCOUNT[masks].sum())
         total += children
-        if most is not None and total > most:
+        if total > most:
             raise FormatError(f"an octree of {total:,} nodes is too large for its stream", hint="the file is damaged")
-        if limits is not None:
-            limits.check(NODE_BYTES * total + CODED_BYTES * children, f"an octree of {total:,} nodes")
+        limits.check(memory(total, children), f"an octree of {total:,} nodes")
         levels.append(descend(levels[-1], masks))
     return levels
 
 
-def _level(
-    levels: Sequence[Nodes], mixer: Mixer, channels: Callable[[NDArray[np.intp], int], Channel]
-) -> NDArray[np.uint8]:
+def _level(levels: Sequence[Nodes], mixer: Mixer, channels: _Channels) -> NDArray[np.uint8]:
     """Masks of the deepest of some levels."""
     contexts = LevelContexts(levels)
     for each in contexts.passes():

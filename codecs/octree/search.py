@@ -16,19 +16,22 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squeeze3d.assets.points import PointCloud
+from squeeze3d.bitstream.limits import DEFAULT_MAX_MEMORY
 from squeeze3d.codecs.octree.content import Content, Grid
 from squeeze3d.codecs.octree.options import DEFAULT_DEPTH, DEFAULT_STEP, OctreeOptions
 from squeeze3d.codecs.octree.stream import MAX_CELLS, Points
 from squeeze3d.codecs.spec import Job
 from squeeze3d.metrics.points import point_to_point
 
-YUV = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5000], [0.5000, -0.4542, -0.0458]])
-COLOUR_WEIGHTS = np.array([0.75, 0.125, 0.125])
+_YUV = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5000], [0.5000, -0.4542, -0.0458]])
+_YUV_WEIGHTS = np.array([0.75, 0.125, 0.125])
 """Colours are measured like this, as clouds are in `squeeze3d.quality`."""
 LINE = (60.0, 30.0, 2 / 3)
-"""Colours that go with distances where a size is to be filled: so many dB (D1), so many dB, and one for the other."""
+"""Colours that go with distances where a size is to be filled: so many dB (D1) with so many dB of colours, and decibels
+of colours for each of distances. The line of the quality levels."""
 STEPS = range(1, 64)
 PER_STEP = 6.02 / 8
 """Decibels of a step, about."""
@@ -44,6 +47,8 @@ CLOSE = 0.1
 ROUNDS = 6
 FULL, LOOSE = 0.98, 0.8
 """Part of a size that is to be used: where it is a limit, and where it is not."""
+TOO_LARGE = 4.0
+"""What a grid that takes too much memory counts as, in sizes that are wanted."""
 OVERHEAD = 14
 """Bytes of a stream beside cells and colours, about."""
 ALONE = 0.9
@@ -51,6 +56,8 @@ ALONE = 0.9
 not with the square of its side."""
 FINEST = 1 << 16
 """Cells of the finest grid that fills a size."""
+KEPT = 4
+"""Grids that are remembered: each takes about 300 bytes for each node."""
 FEWEST = 8
 """Cells along the longest side of the coarsest grid that comes with colours worth their bytes."""
 
@@ -112,7 +119,13 @@ class Search:
         if cells not in self._grids:
             self.job.progress(f"grid of {cells}", 0.3)
             self._grids[cells] = self.content.grid(cells)
+            if len(self._grids) > KEPT:
+                del self._grids[next(iter(self._grids))]
         return self._grids[cells]
+
+    def _is_bearable(self, grid: Grid) -> bool:
+        """Whether decoders take a grid without being told to: only options ask for others."""
+        return self.options.depth > 0 or grid.memory <= DEFAULT_MAX_MEMORY
 
     def _made(self, grid: Grid, step: int) -> Found:
         self.job.progress("encode", 0.7)
@@ -127,11 +140,11 @@ class Search:
             self._colours[key] = _Colours(step, size, self._colour_error(grid, decoded.astype(np.float64)))
         return self._colours[key]
 
-    def _colour_error(self, grid: Grid, rgb: np.ndarray) -> float:
+    def _colour_error(self, grid: Grid, rgb: NDArray[np.float64]) -> float:
         """Mean squared error of points' colours from those of their cells."""
         assert self._original is not None
-        difference = (self._original[:, :3] - rgb[grid.numbers]) @ YUV.T / 255
-        return float((difference**2).mean(axis=0) @ COLOUR_WEIGHTS)
+        difference = (self._original[:, :3] - rgb[grid.numbers]) @ _YUV.T / 255
+        return float((difference**2).mean(axis=0) @ _YUV_WEIGHTS)
 
     def _colours_for(self, grid: Grid, decibels: float) -> tuple[_Colours, bool]:
         """About the coarsest colours of a grid with a quality, and whether they have it."""
@@ -190,11 +203,10 @@ class Search:
             if best is not None and math.isfinite(best[0]) and size >= best[0]:
                 break
             best = size, grid, found.step
-            if len(grid.counts) == len(self.content.places):
-                break
             easy = self._merging(grid) <= EASY * 10 ** (-decibels / 10)
             finer = self._cells(cells * LADDER)
-            if (enough and easy) or finer == cells:
+            alone = len(grid.counts) == len(self.content.places)
+            if alone or (enough and easy) or finer == cells or not self._is_bearable(self._grid(finer)):
                 break
             cells = finer
         assert best is not None
@@ -205,6 +217,8 @@ class Search:
         cells = self._cells(math.sqrt(0.25 / 3) / max(self.content.diagonal, 1e-9) * 10 ** (decibels / 20))
         tried: dict[int, float] = {}
         while cells not in tried and len(tried) < ROUNDS:
+            if tried and not self._is_bearable(self._grid(cells)):
+                break
             above = tried[cells] = self._distance_margin(self._grid(cells), decibels)
             if 0 <= above <= CLOSE or not math.isfinite(above):
                 break
@@ -225,7 +239,7 @@ class Search:
         """How far the colours of a stream are above a quality, in dB."""
         errors = point_to_point(self.content.cloud, found.points.to_cloud(self.content.pose)).colour
         assert errors is not None
-        return -10 * math.log10(max(float(COLOUR_WEIGHTS @ errors), 1e-12)) - decibels
+        return -10 * math.log10(max(float(_YUV_WEIGHTS @ errors), 1e-12)) - decibels
 
     # Sizes
 
@@ -251,7 +265,7 @@ class Search:
         best: tuple[float, Grid, int] | None = None
         for _ in range(2 * ROUNDS):
             grid = self._grid(cells)
-            step, estimate = self._balanced(grid)
+            step, estimate = self._balanced(grid) if self._is_bearable(grid) else (0, TOO_LARGE * size)
             if estimate <= size:
                 low = max(low, cells)
                 if best is None or estimate > best[0]:

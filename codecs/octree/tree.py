@@ -11,6 +11,7 @@ the masks, so a decoder that reads masks level by level has the same lists as th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +93,14 @@ def descend(nodes: Nodes, masks: NDArray[np.uint8]) -> Nodes:
                 result[step] = np.where(mask >> child & 1, start + RANK[:, child][mask], count)
         around[:, rows] = result
     return Nodes(cells, around, parents)
+
+
+def levels_of(masks: Sequence[NDArray[np.uint8]]) -> list[Nodes]:
+    """All levels of an octree, root first, one more than masks."""
+    levels = [root()]
+    for each in masks:
+        levels.append(descend(levels[-1], each))
+    return levels
 
 
 def masks_of(keys: NDArray[np.int64], depth: int) -> list[NDArray[np.uint8]]:

@@ -66,7 +66,7 @@ QUICK = {"mesh.lite": {"grid": 20}}
 """Options where the usual ones would make the suite slow."""
 SEARCHING = {"mesh.lite", "points.lite"}
 """Codecs that take seconds to reach a size: one asset has to do."""
-DAMAGED = {"mesh.lite": 4}
+DAMAGED = {"mesh.lite": 4, "points.octree": 12}
 """How many damaged files of each asset are read where 40 would take long: streams are read to the end before their hash
 shows the damage."""
 

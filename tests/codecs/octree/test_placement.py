@@ -14,14 +14,11 @@ from squeeze3d.codecs.octree.placement import (
     fit,
     moved,
 )
-from squeeze3d.codecs.octree.tree import Nodes, descend, masks_of, morton, root
+from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of, morton
 
 
 def nodes_of(cells: np.ndarray, depth: int) -> Nodes:
-    nodes = root()
-    for masks in masks_of(np.unique(morton(cells)), depth):
-        nodes = descend(nodes, masks)
-    return nodes
+    return levels_of(masks_of(np.unique(morton(cells)), depth))[-1]
 
 
 def test_a_lone_cell_points_nowhere():

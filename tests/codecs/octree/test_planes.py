@@ -7,14 +7,12 @@ import pytest
 from sample_assets import random
 
 from squeeze3d.codecs.octree.planes import LENGTH, UNIT, Window, fit, near_planes
-from squeeze3d.codecs.octree.tree import POPCOUNT, Nodes, descend, masks_of, morton, root
+from squeeze3d.codecs.octree.tree import POPCOUNT, Nodes, levels_of, masks_of, morton
 
 
-def levels_of(cells: np.ndarray, depth: int) -> tuple[list[Nodes], list[np.ndarray]]:
-    levels, masks = [root()], masks_of(np.unique(morton(cells)), depth)
-    for each in masks:
-        levels.append(descend(levels[-1], each))
-    return levels, masks
+def tree(cells: np.ndarray, depth: int) -> tuple[list[Nodes], list[np.ndarray]]:
+    masks = masks_of(np.unique(morton(cells)), depth)
+    return levels_of(masks), masks
 
 
 def moments(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,7 +46,7 @@ def test_points_without_a_plane_have_some():
 
 def test_near_planes_see_the_nodes_around():
     cells = np.array([(x, y, 3) for x, y in itertools.product(range(8), repeat=2)])
-    levels, _ = levels_of(cells, 3)
+    levels, _ = tree(cells, 3)
     normals = near_planes(levels[-1]).normals
     assert (np.abs(normals[2]) >= LENGTH - 1).all()
     assert not normals[:2].any()
@@ -56,7 +54,7 @@ def test_near_planes_see_the_nodes_around():
 
 def test_windows_count_what_lies_around_their_anchor():
     cells = random(4).integers(0, 32, (400, 3))
-    levels, masks = levels_of(cells, 5)
+    levels, masks = tree(cells, 5)
     nodes, anchors = levels[4], levels[2]
     owners = levels[3].parents[nodes.parents]
     window = Window(nodes, anchors, owners, 2)

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 from sample_assets import random
 
-from squeeze3d.codecs.octree.tree import OFFSETS, Nodes, descend, masks_of, morton, root
+from squeeze3d.codecs.octree.tree import OFFSETS, Nodes, levels_of, masks_of, morton
 
 
-def levels_of(cells: np.ndarray, depth: int) -> list[Nodes]:
-    levels = [root()]
-    for masks in masks_of(np.unique(morton(cells)), depth):
-        levels.append(descend(levels[-1], masks))
-    return levels
+def tree(cells: np.ndarray, depth: int) -> list[Nodes]:
+    return levels_of(masks_of(np.unique(morton(cells)), depth))
 
 
 def slow_levels(cells: np.ndarray, depth: int) -> list[list[tuple[int, int, int]]]:
@@ -44,7 +41,7 @@ CLOUDS = {
 @pytest.mark.parametrize("name", CLOUDS)
 def test_levels_are_those_of_the_slow_tree(name):
     cells = CLOUDS[name]
-    for nodes, expected in zip(levels_of(cells, 3), slow_levels(cells, 3), strict=True):
+    for nodes, expected in zip(tree(cells, 3), slow_levels(cells, 3), strict=True):
         assert list(zip(*nodes.cells.tolist(), strict=True)) == expected
         numbers = {cell: number for number, cell in enumerate(expected)}
         for number, cell in enumerate(expected):
@@ -54,7 +51,7 @@ def test_levels_are_those_of_the_slow_tree(name):
 
 @pytest.mark.parametrize("name", CLOUDS)
 def test_parents_hold_their_children(name):
-    levels = levels_of(CLOUDS[name], 3)
+    levels = tree(CLOUDS[name], 3)
     for above, below in itertools.pairwise(levels):
         assert (above.cells[:, below.parents] == below.cells >> 1).all()
         assert sorted(set(below.parents.tolist())) == list(range(above.count))
@@ -62,7 +59,7 @@ def test_parents_hold_their_children(name):
 
 def test_the_deepest_nodes_are_the_cells_in_order_of_keys():
     cells = random(1).integers(0, 1 << 12, (500, 3))
-    nodes = levels_of(cells, 12)[-1]
+    nodes = tree(cells, 12)[-1]
     assert (morton(nodes.cells.T) == np.unique(morton(cells))).all()
 
 
