@@ -322,6 +322,7 @@ LAYOUTS = (
             "The line of Squeeze3D in table 3 has the times and the error of 4096 numbers, the size of 2048 numbers "
             "at one byte each, and a PointSSIM that no line of table 9 has. The same times are in ms in table 3, in "
             "s in table 9.",
+            "Table 3 marks the second line of Draco as the one of 14 bits; sizes and errors say that it is the first.",
             "117 KB are 2048 points as text; as binary float32 they are 24,576 bytes.",
         ),
     ),

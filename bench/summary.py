@@ -319,13 +319,13 @@ class Results:
         """Every one of ours against the best peer of each object, at every size."""
         if not self.peers(kind):
             return
-        for size in self.sizes(kind):
-            mine = {entry.contender: entry.rows for entry in self.within(kind, size)}
-            for figure in RATED[kind]:
-                theirs = self._best_peer(kind, size, figure)
-                for ours in mine:
-                    if ours in self.ours:
-                        yield _wins(kind, figure, size, ours, self.objects(kind), mine[ours], theirs)
+        entries = {size: self.within(kind, size) for size in self.sizes(kind)}
+        for figure in RATED[kind]:
+            theirs = {size: self._best_peer(kind, size, figure) for size in entries}
+            for ours in self.contenders(kind):
+                for size in entries if ours in self.ours else ():
+                    mine = next(entry.rows for entry in entries[size] if entry.contender == ours)
+                    yield _wins(kind, figure, size, ours, self.objects(kind), mine, theirs[size])
 
     def best_peers(self, kind: Kind, size: int) -> dict[str, Record]:
         """By object, the row of the peer that looks best within a size."""

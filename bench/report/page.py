@@ -168,12 +168,12 @@ def _sheets(sheets: Sheets, results: Results) -> str:
 
 def _sheet(sheet: Sheet) -> str:
     about = sheet.about
-    facts = [str(about.get("elements", "")), format_bytes(about["source_bytes"]), str(about.get("licence", ""))]
-    figures = [_figure(sheet.original, "Original", " ".join(facts[:2]), f"{sheet.name}, original")]
+    facts = f"{about['elements']}, {about['source_bytes']:,} bytes"
+    figures = [_figure(sheet.original, "Original", facts, f"{sheet.name}, original")]
     for size, pair in sheet.pairs.items():
         figures += [_result(picture, sheet, size) for picture in pair]
     return (
-        f'<article><h3>{_text(sheet.name)} <span class="soft">{_text(", ".join(filter(None, facts)))}</span></h3>'
+        f'<article><h3>{_text(sheet.name)} <span class="soft">{_text(str(about["licence"]))}</span></h3>'
         f'<div class="views">{"".join(figures)}</div></article>'
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from squeeze3d.bench.records import Figure, Record
 from squeeze3d.bench.report.grid import NOTHING, Cell, Grid, headings
@@ -50,21 +50,18 @@ def in_short(results: Results) -> Iterator[str]:
 
 
 def _sentence(wins: Wins) -> str:
-    start = f"Within {format_bytes(wins.size)}"
-    if wins.margin is None:
-        if wins.alone:
-            return f"{start}, {wins.ours} has a result for {wins.alone} of {count(wins.kind, wins.objects)}, peers for none."
-        return f"{start}, {wins.ours} has a result for none of {count(wins.kind, wins.objects)}."
-    both = wins.margin.count
-    text = (
-        f"{start}, {wins.ours} has the better {wins.figure.heading} on {wins.better} of the {count(wins.kind, both)} "
-        f"that both it and any peer can do, the best peer on {wins.worse}; {wins.margin.mean:+.2f} dB on average"
-    )
-    more = [
-        f"{wins.alone} more only {wins.ours} can do" if wins.alone else "",
-        f"{wins.failed} more only peers can do" if wins.failed else "",
-    ]
-    return "; ".join([text, *filter(None, more)]) + "."
+    parts = []
+    if wins.margin is not None:
+        parts.append(
+            f"{wins.ours} has the better {wins.figure.heading} on {wins.better} of the "
+            f"{count(wins.kind, wins.margin.count)} that both it and any peer can do, the best peer on {wins.worse} "
+            f"({wins.margin.mean:+.2f} dB on average)"
+        )
+    if wins.alone:
+        parts.append(f"only {wins.ours} can do {count(wins.kind, wins.alone)}")
+    if wins.failed:
+        parts.append(f"only peers can do {count(wins.kind, wins.failed)}")
+    return f"Within {format_bytes(wins.size)}: {'; '.join(parts) or f'no result for {NOUNS[wins.kind][1]}'}."
 
 
 def sizes(results: Results, kind: Kind) -> Iterator[Grid]:
@@ -77,36 +74,40 @@ def sizes(results: Results, kind: Kind) -> Iterator[Grid]:
 
 
 def _grid(table: Table, caption: str, *, settings: bool = False) -> Grid:
-    main = RATED[table.kind][0]
-    best = {figure.key: _best(figure, table.lines) for figure in table.figures}
-    rows = []
-    for line in table.lines:
-        figures = []
-        for figure in table.figures:
-            spread = line.figures.get(figure.key)
-            mean = None if spread is None else spread.mean
-            text = None if mean is None else figure.text(mean)
-            figures.append(Cell.figure(figure, mean, best=len(table.lines) > 1 and text == best[figure.key]))
-        rows.append(
-            [
-                Cell(_name(line.entry, setting=settings)),
-                Cell(f"{len(line.entry.rows)} of {len(table.objects)}", len(line.entry.rows)),
-                Cell.number(line.bytes.mean),
-                Cell(format_ratio(line.ratio.mean), line.ratio.mean),
-                *figures,
-                Cell.spread(line.figures.get(main.key), main.digits),
-                Cell.number(line.compress_s and line.compress_s.mean, 2),
-                Cell.number(line.decompress_s and line.decompress_s.mean, 2),
-            ]
-        )
-    numbers = ["done", "bytes", "ratio", *(figure.heading for figure in table.figures)]
-    columns = headings(["contender"], [*numbers, f"quartiles of {main.heading}", "compress s", "decompress s"])
+    # Settings without a size have different sizes: none of them is the best.
+    best = {} if settings else {figure.key: _best(figure, table.lines) for figure in table.figures}
+    rows = [
+        [
+            Cell(_name(line.entry, setting=settings)),
+            Cell(f"{len(line.entry.rows)} of {len(table.objects)}", len(line.entry.rows)),
+            Cell.number(line.bytes.mean),
+            Cell(format_ratio(line.ratio.mean), line.ratio.mean),
+            *_means(line, table, best),
+            Cell.number(line.compress_s and line.compress_s.mean, 2),
+            Cell.number(line.decompress_s and line.decompress_s.mean, 2),
+        ]
+        for line in table.lines
+    ]
+    figures = [figure.heading for figure in table.figures]
+    figures.insert(1, "quartiles")
+    numbers = ["done", "bytes", "ratio", *figures, "compress s", "decompress s"]
     return Grid(
         f"{caption}: means over {len(table.common)} of {count(table.kind, len(table.objects))}",
-        columns if rows else (),
+        headings(["contender"], numbers),
         rows,
         list(_table_notes(table, settings=settings)),
     )
+
+
+def _means(line: Line, table: Table, best: Mapping[str, str]) -> Iterator[Cell]:
+    """Means of the figures, and the quartiles of the first one."""
+    for place, figure in enumerate(table.figures):
+        spread = line.figures.get(figure.key)
+        mean = None if spread is None else spread.mean
+        is_best = len(table.lines) > 1 and mean is not None and figure.text(mean) == best.get(figure.key)
+        yield Cell.figure(figure, mean, best=is_best)
+        if place == 0:
+            yield Cell.spread(spread, figure.digits)
 
 
 def _best(figure: Figure, lines: Sequence[Line]) -> str:
@@ -164,9 +165,13 @@ def _made_by(row: Record) -> str:
 def rates(results: Results) -> Grid | None:
     """Bytes at equal quality; None without peers."""
     rows = []
+    without: dict[str, None] = {}
     for kind in results.kinds():
         for rate in results.rates(kind):
             ratio = rate.ratio
+            if not rate.objects:
+                without[f"{rate.ours} and {rate.peer}"] = None
+                continue
             rows.append(
                 [
                     Cell(NOUNS[kind][1]),
@@ -181,7 +186,7 @@ def rates(results: Results) -> Grid | None:
                     Cell.number(rate.below),
                 ]
             )
-    if not rows:
+    if not rows and not without:
         return None
     numbers = ["BD-rate", "quartiles", "objects", "shared dB", "all above", "all below"]
     return Grid(
@@ -194,7 +199,8 @@ def rates(results: Results) -> Grid | None:
             f"Objects: those where the two curves share at least {LEAST_OVERLAP} dB, of those that both did anything "
             "of. Shared dB: mean width of that range. All above, all below: objects where the curves do not meet, "
             "and every result of ours has the better or the worse quality, whatever the bytes.",
-            "Results that find no difference are no points of a curve: a lossless peer with one setting has no rate.",
+            "Results that find no difference are no points of a curve: a lossless peer has no rate.",
+            *([f"No curves to compare, for some or all figures: {', '.join(without)}."] if without else []),
         ],
     )
 
