@@ -73,7 +73,7 @@ class Scene:
             raise InputError(f"`{path}` holds no splats")
         self.splats = splats
         self._reference = Reference(splats)
-        self._measured: dict[str, Measurement] = {}
+        self._measured: dict[bytes, Measurement] = {}
 
     def measured(self, decoded: Splats) -> Measurement:
         """Figures of a decoded scene; the same scene is drawn once."""
@@ -228,21 +228,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     log = Log(options.output / "results.jsonl", KEYS)
     for path in paths:
-        scene = Scene(path)
+        scene: Scene | None = None
         for what, asked in wanted():
             about = {"asset": path.stem, "what": what, "asked": asked}
             if about in log:
                 continue
             try:
+                scene = scene or Scene(path)
                 record = {**about, "file": len(scene.data), **run(scene, what, asked, options.effort)}
             except Sq3Error as error:
                 record = {**about, "bytes": None, "reason": error.message}
             print(json.dumps(record), file=sys.stderr, flush=True)
             log.add(record)
-            text = "\n".join([f"{machine()}, effort {options.effort}", "", table(log.records)]) + "\n"
-            (options.output / "table.md").write_text(text)
-    print(text)
+            write(options, log)
+    print(write(options, log))
     return 0
+
+
+def write(options: argparse.Namespace, log: Log) -> str:
+    """Put the table in its file, and return it."""
+    text = "\n".join([f"{machine()}, effort {options.effort}", "", table(log.records)]) + "\n"
+    (options.output / "table.md").write_text(text)
+    return text
 
 
 if __name__ == "__main__":

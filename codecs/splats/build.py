@@ -111,7 +111,7 @@ class SplatsBuilder:
         key = count, by_sight
         if key not in self._merged:
             if self._merger is None or self._merger[0] is not by_sight or self._merger[1].count < count:
-                shares = self._views.shares(self.scene) if by_sight else masses(self.scene)
+                shares = self._views.shares() if by_sight else masses(self.scene)
                 self._merger = by_sight, Merger(self.scene, shares)
             self._merged[key] = self._merger[1].reduce(count)
         return self._merged[key]

@@ -57,7 +57,7 @@ def _refit(start: Gaussians, views: Views, steps: int, rates: Mapping[str, float
         view = queue.pop()
         moved = dataclasses.replace(parameters, centres=parameters.centres + shift * width)
         picture = drawn(moved, views.cameras[view])[0]
-        loss = ((picture - views.pictures[view]) ** 2).mean()
+        loss = ((picture - views.picture(view)) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

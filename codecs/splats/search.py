@@ -41,7 +41,7 @@ FITTED = 0.6
 """What refitting leaves of an error of merging, about."""
 SLOPE = 0.11
 """Part of its bytes that a step of fineness adds to a stream, about."""
-STEPS = (0, 0, 40, 70, 100, 150, 250, 400, 800)
+STEPS = (0, 0, 30, 45, 60, 100, 200, 400, 800)
 """Steps of refitting by effort; none of drawing at the lowest."""
 
 

@@ -177,39 +177,47 @@ def _rotations(quaternions: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-Pictures = list[Tensor]
-
-
 class Views:
-    """Pictures of an original."""
+    """Pictures of an original, drawn when they are first asked for."""
 
     def __init__(self, original: Gaussians, cameras: tuple[Camera, ...]) -> None:
         self.cameras = cameras
-        self.pictures = self._drawn(original)
+        self._original = Parameters.of(original)
+        self._pictures: dict[int, Tensor] = {}
+
+    def picture(self, view: int) -> Tensor:
+        """(rows * columns, 3) one of them."""
+        if view not in self._pictures:
+            with torch.no_grad(), one_thread():
+                self._pictures[view] = drawn(self._original, self.cameras[view])[0]
+        return self._pictures[view]
 
     def error(self, gaussians: Gaussians) -> float:
-        """Mean squared error of a channel in [0, 1]."""
-        return _distance(self._drawn(gaussians), self.pictures)
+        """Mean squared error of a channel in [0, 1], over all views."""
+        return _distance(self._drawn(gaussians), [self.picture(view) for view in range(len(self.cameras))])
 
     def difference(self, one: Gaussians, other: Gaussians) -> float:
         """Mean squared difference between two that are not the original."""
         return _distance(self._drawn(one), self._drawn(other))
 
-    def shares(self, gaussians: Gaussians) -> NDArray[np.float64]:
-        """(N,) pixels that each splat fills, over all views."""
-        total = torch.zeros(gaussians.count, dtype=torch.float64)
+    def shares(self) -> NDArray[np.float64]:
+        """(N,) pixels that each splat of the original fills, over some of the views."""
+        total = torch.zeros(len(self._original.odds), dtype=torch.float64)
         with torch.no_grad(), one_thread():
-            parameters = Parameters.of(gaussians)
-            for camera in self.cameras:
-                _, owners, shares = drawn(parameters, camera)
+            for camera in self.cameras[::SHARED]:
+                _, owners, shares = drawn(self._original, camera)
                 total.index_add_(0, owners, shares.double())
         return total.numpy()
 
-    def _drawn(self, gaussians: Gaussians) -> Pictures:
+    def _drawn(self, gaussians: Gaussians) -> list[Tensor]:
         with torch.no_grad(), one_thread():
             parameters = Parameters.of(gaussians)
             return [drawn(parameters, camera)[0] for camera in self.cameras]
 
 
-def _distance(one: Pictures, other: Pictures) -> float:
+SHARED = 4
+"""One of so many views tells how much is seen of each splat."""
+
+
+def _distance(one: list[Tensor], other: list[Tensor]) -> float:
     return float(np.mean([float(((a - b) ** 2).mean()) for a, b in zip(one, other, strict=True)]))
