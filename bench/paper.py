@@ -100,7 +100,7 @@ def measured(results: Results, kind: Kind) -> tuple[int, list[Measured]]:
     The objects are those of `Results.curves`.
     """
     table = results.curves(kind)
-    lines = [(line.entry, _means(line.entry, table.common)) for line in table.lines]
+    lines: list[tuple[Entry, Means | None]] = [(line.entry, _means(line.entry, table.common)) for line in table.lines]
     lines += [(entry, None) for entry in table.aside]
     return len(table.common), [Measured(e.contender, e.setting, len(e.rows), means) for e, means in lines]
 

@@ -119,12 +119,13 @@ class Spread:
         found = cls.of(np.log(ratios).tolist())
         if found is None:
             return None
-        exp = math.exp
-        return cls(exp(found.mean), exp(found.low), exp(found.median), exp(found.high), found.count)
+        mean, low, median, high = map(math.exp, (found.mean, found.low, found.median, found.high))
+        return cls(mean, low, median, high, found.count)
 
     def as_percent(self) -> Spread:
         """Ratios as differences from one in percent."""
-        return Spread(*(100 * (x - 1) for x in (self.mean, self.low, self.median, self.high)), count=self.count)
+        mean, low, median, high = (100 * (x - 1) for x in (self.mean, self.low, self.median, self.high))
+        return Spread(mean, low, median, high, self.count)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ class Cell:
         return cls(f"{value:{'+' if signed else ''},.{digits}f}{unit}", value)
 
     @classmethod
+    def mean(cls, spread: Spread | None, digits: int, *, signed: bool = False, unit: str = "") -> Cell:
+        """The mean."""
+        return cls.number(None if spread is None else spread.mean, digits, signed=signed, unit=unit)
+
+    @classmethod
     def spread(cls, spread: Spread | None, digits: int, *, signed: bool = False, unit: str = "") -> Cell:
         """The two quartiles."""
         if spread is None:

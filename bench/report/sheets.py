@@ -80,7 +80,9 @@ class Sheets:
             yield Sheet(name, kind, about[name], self._url(name, ORIGINAL), pairs)
 
     def _picture(self, whose: str, row: Record | None) -> Picture:
-        return Picture(whose, row, row and self._url(row["asset"], f"{row['contender']}-{row['setting']}"))
+        if row is None:
+            return Picture(whose, None, None)
+        return Picture(whose, row, self._url(row["asset"], f"{row['contender']}-{row['setting']}"))
 
     def _url(self, asset: str, name: str) -> str | None:
         path = strip_path(self._views, asset, name)

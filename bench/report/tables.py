@@ -83,8 +83,8 @@ def _grid(table: Table, caption: str, *, settings: bool = False) -> Grid:
             Cell.number(line.bytes.mean),
             Cell(format_ratio(line.ratio.mean), line.ratio.mean),
             *_means(line, table, best),
-            Cell.number(line.compress_s and line.compress_s.mean, 2),
-            Cell.number(line.decompress_s and line.decompress_s.mean, 2),
+            Cell.mean(line.compress_s, 2),
+            Cell.mean(line.decompress_s, 2),
         ]
         for line in table.lines
     ]
@@ -168,7 +168,7 @@ def rates(results: Results) -> Grid | None:
     without: dict[str, None] = {}
     for kind in results.kinds():
         for rate in results.rates(kind):
-            ratio = rate.ratio
+            ratio = None if rate.ratio is None else rate.ratio.as_percent()
             if not rate.objects:
                 without[f"{rate.ours} and {rate.peer}"] = None
                 continue
@@ -178,8 +178,8 @@ def rates(results: Results) -> Grid | None:
                     Cell(rate.ours),
                     Cell(rate.peer),
                     Cell(rate.figure.heading),
-                    Cell.number(ratio and ratio.as_percent().mean, 1, signed=True, unit=" %"),
-                    Cell.spread(ratio and ratio.as_percent(), 1, signed=True, unit=" %"),
+                    Cell.mean(ratio, 1, signed=True, unit=" %"),
+                    Cell.spread(ratio, 1, signed=True, unit=" %"),
                     Cell(f"{ratio.count if ratio else 0} of {rate.objects}", ratio.count if ratio else 0),
                     Cell.number(rate.shared if ratio else None, 1),
                     Cell.number(rate.above),
@@ -218,7 +218,7 @@ def wins(results: Results) -> Grid | None:
             Cell.number(each.equal),
             Cell.number(each.alone),
             Cell.number(each.failed),
-            Cell.number(each.margin and each.margin.mean, 2, signed=True),
+            Cell.mean(each.margin, 2, signed=True),
             Cell.spread(each.margin, 2, signed=True),
         ]
         for kind in results.kinds()
