@@ -181,7 +181,8 @@ def test_same_bytes_and_same_field_on_1_and_4_threads(tmp_path: Path):
     np.savez(tmp_path / "ball.npz", rgbsigma=ball().rgbsigma, bbox_min=[-1, -1, -1], bbox_max=[1, 1, 1])
     script = (
         "import hashlib, sys, squeeze3d\n"
-        "data = squeeze3d.compress(sys.argv[1], codec='field.blocks', options={'cells': 15, 'depth': 4, 'density': 12})\n"
+        "data = squeeze3d.compress(sys.argv[1], codec='field.blocks', "
+        "options={'cells': 15, 'depth': 4, 'density': 12})\n"
         "grid = squeeze3d.decompress(data).rgbsigma.tobytes()\n"
         "print(hashlib.sha256(data).hexdigest(), hashlib.sha256(grid).hexdigest())"
     )
