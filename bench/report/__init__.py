@@ -29,5 +29,7 @@ def write_report(folder: Path, head: Mapping[str, Any], rows: Sequence[Record]) 
         "report.html": page(results, said, Sheets(folder, results)),
     }
     for name, data in files.items():
-        (folder / name).write_bytes(data)
+        new = folder / f"{name}.new"
+        new.write_bytes(data)
+        new.replace(folder / name)
     return [folder / name for name in files]

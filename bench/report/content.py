@@ -91,6 +91,7 @@ def _sections(results: Results) -> Iterator[Section]:
         left_out = [f"Left out: {name}, {why}." for name, why in missing.items()]
         yield Section("Failures", "failures", left_out, [failures] if failures is not None else [])
     yield Section("Every result", "all", grids=[tables.everything(results, kind) for kind in results.kinds()])
+    yield Section("Objects", "objects", grids=[tables.objects(results)])
     yield Section("How it is measured", "how", HOW)
 
 

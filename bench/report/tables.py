@@ -22,7 +22,7 @@ from squeeze3d.bench.summary import (
     raw,
 )
 from squeeze3d.bitstream.limits import format_bytes
-from squeeze3d.codecs.spec import Kind
+from squeeze3d.codecs.spec import Fidelity, Kind
 from squeeze3d.quality.report import format_ratio
 
 NOUNS = {
@@ -132,9 +132,19 @@ def _table_notes(table: Table, *, settings: bool) -> Iterator[str]:
         shares = [f"{_name(entry, setting=settings)} {len(entry.rows)} of {len(table.objects)}" for entry in some]
         why = "did less than half" if table.common else "no object is common to those that did half or more"
         yield f"Without means ({why}): {', '.join(shares)}."
+    generative = [(line.entry, sum(map(_is_generative, line.entry.rows.values()))) for line in table.lines]
+    shares = [
+        f"{_name(entry, setting=settings)} {number} of {len(entry.rows)}" for entry, number in generative if number
+    ]
+    if shares:
+        yield f"Recreated by a generator, details may be invented: {', '.join(shares)}."
     none = [_name(entry, setting=settings) for entry in table.aside if not entry.rows]
     if none:
         yield f"Nothing{'' if settings else ' within the size'} on any object: {', '.join(none)}."
+
+
+def _is_generative(row: Record) -> bool:
+    return row.get("notes", {}).get("fidelity") == Fidelity.GENERATIVE
 
 
 def chosen(results: Results, kind: Kind) -> Grid | None:
@@ -257,6 +267,24 @@ def failures(results: Results) -> Grid | None:
     if not rows:
         return None
     return Grid("Results without bytes", headings(["contender", "error", "settings", "objects"], ["count"]), rows)
+
+
+def objects(results: Results) -> Grid:
+    """What was compressed; hashes are those of the main files."""
+    rows = {row["asset"]: row for row in results.rows}
+    lines = [
+        [
+            Cell(name),
+            Cell(row.get("kind", NOTHING)),
+            Cell(row.get("elements", NOTHING)),
+            Cell(row["licence"]),
+            Cell(row["sha256"]),
+            Cell.number(row.get("source_bytes")),
+        ]
+        for name, row in rows.items()
+    ]
+    columns = headings(["object", "kind", "elements", "licence", "SHA-256"], ["bytes"])
+    return Grid("Files", columns, lines, long=True)
 
 
 def everything(results: Results, kind: Kind) -> Grid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from made_runs import HOSTILE, Run
+from made_runs import HOSTILE, SIZES, Run
 
 from squeeze3d.bench.report import write_report
 from squeeze3d.bench.report.markdown import escaped
@@ -24,8 +24,8 @@ def cells(line: str) -> list[str]:
 def test_has_every_part(text: str):
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert headings == [
-        "In short", "12 meshes", "3 point clouds", "Against peers", "Failures", "Every result", "How it is measured",
-        "Machine and command",
+        "In short", "12 meshes", "3 point clouds", "Against peers", "Failures", "Every result", "Objects",
+        "How it is measured", "Machine and command",
     ]  # fmt: skip
     assert "Within 3 kB: means over 12 of 12 meshes" in text
     assert "Without means (did less than half): gltfpack 2 of 12." in text
@@ -43,7 +43,7 @@ def test_rows_of_tables_have_as_many_cells_as_headings(text: str):
 
 
 def test_every_result_is_in_a_table(text: str, run: Run):
-    lines = text[text.index("## Every result") :].splitlines()
+    lines = text[text.index("## Every result") : text.index("## Objects")].splitlines()
     shown = sum(line.startswith("| ") for line in lines)
     # Two heads of tables; the asset that could not be read is among the failures.
     assert shown == len(run.rows) - 1 + 2
@@ -63,3 +63,12 @@ def test_the_command_cannot_leave_its_block(text: str, run: Run):
 @pytest.mark.parametrize("mark", list("\\`*_{}[]#|~!"))
 def test_marks_are_escaped(mark: str):
     assert escaped(f"a{mark}b") == f"a\\{mark}b"
+
+
+def test_generative_results_are_told(run: Run):
+    for row in run.rows:
+        if row["contender"] == "mesh.lite" and row["bytes"]:
+            row["notes"] = {"codec": "mesh.lite", "fidelity": "generative"}
+    write_report(run.folder, run.head, run.rows)
+    text = (run.folder / "report.md").read_text(encoding="utf-8")
+    assert text.count("Recreated by a generator, details may be invented: mesh.lite 12 of 12.") == len(SIZES)
