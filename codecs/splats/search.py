@@ -37,7 +37,7 @@ OWN = (7.0, 24.0)
 SHARE = 0.25
 """Error of rounding that suits an error of merging: 11 % more splats take away as much as a step of fineness, and cost
 the same."""
-FITTED = 0.6
+FITTED = 0.55
 """What refitting leaves of an error of merging, about."""
 SLOPE = 0.11
 """Part of its bytes that a step of fineness adds to a stream, about."""
@@ -108,12 +108,14 @@ class Search:
     def _expected(self, goal: Goal) -> float:
         """Bytes at which a goal should be reached, by the errors of merging alone."""
         wanted = 10 ** (-(goal.psnr or _USUAL_GOAL) / 10)
-        last = math.ceil(2 * math.log2(self._most))
-        rung = 0
-        if self._job.effort > 1:
-            while rung < last and self._rung(rung + 1).error < wanted:
-                rung += 1
-        return self._rung(rung).size
+        here = self._rung(0)
+        for rung in range(1, math.ceil(2 * math.log2(self._most)) + 1 if self._job.effort > 1 else 0):
+            finer, here = here, self._rung(rung)
+            if here.error >= wanted:
+                # Sizes over errors are close to a line in logarithms.
+                part = math.log(here.error / wanted) / math.log(here.error / max(finer.error, 1e-12))
+                return here.size * (finer.size / here.size) ** min(part, 1.0)
+        return here.size
 
     def _at(self, target: int, exact: bool) -> Found | None:
         """The best stream of about a target's size, or of no more than that; None if nothing fits."""

@@ -79,15 +79,15 @@ def decode_normals(decoder: SymbolDecoder, passes: tuple[Pass, ...], steps: NDAr
 def _walk(passes: tuple[Pass, ...], steps: NDArray[np.int64], size: float, source: _Source) -> Vectors:
     normals = np.zeros((len(steps), 3))
     # How far each was from what was expected: where lines differ, the next ones will.
-    missed = np.zeros((len(steps), 1), dtype=np.int64)
+    missed = np.zeros(len(steps), dtype=np.int64)
     for each in passes:
         towards = _mean_lines(each, normals)
         step = steps[each.targets]
-        doubt = missed[each.sources].sum(axis=1) if each.sources.shape[1] else np.zeros((1, 1), dtype=np.int64)
-        contexts = contexts_of(np.repeat(doubt // 2, 2, axis=1), step)
+        doubt = (missed[each.sources] * (each.weights > 0)).sum(axis=1, dtype=np.int64)
+        contexts = contexts_of(np.stack([doubt // 2, doubt // 2], axis=1), step)
         numbers = source.numbers(each, towards, contexts)
         units = numbers * step[:, None]
-        missed[each.targets] = np.minimum(np.abs(units).max(axis=1, keepdims=True), 1 << 20)
+        missed[each.targets] = np.minimum(np.abs(units).max(axis=1), 1 << 20)
         normals[each.targets] = _raised(size * units.astype(np.float64), towards)
     return normals
 

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 SPECIFICATION = Path(__file__).parents[2] / "CODEC_SPEC.md"
 SUFFIXES = {1: "glb", 2: "gltf", 3: "obj", 4: "ply", 5: "stl", 6: "off", 7: "npz"}
 PARAMETERS, SYMBOLS, IMAGE, BULK = 1, 2, 3, 4
-ANY_RAW, MESH_SURFACE, MESH_LITE = 1, 2, 3
+ANY_RAW, MESH_SURFACE, MESH_LITE, SPLATS_QUANT = 1, 2, 3, 23
 CODECS = {
     ANY_RAW: ((BULK,), (PARAMETERS,)),
     MESH_SURFACE: ((PARAMETERS, SYMBOLS), (IMAGE,)),
     MESH_LITE: ((SYMBOLS,), ()),
+    SPLATS_QUANT: ((PARAMETERS, SYMBOLS), ()),
 }
 """Required and optional chunks."""
 MEMORY_LIMIT = 2**31
