@@ -6,11 +6,12 @@ measured by us but what `measured` returns; `Layout.remarks` say what the two ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from squeeze3d.bench.summary import Entry, Results
+from squeeze3d.bench.summary import Entry, Results, raw
 from squeeze3d.codecs.spec import Kind
 
 SOURCE = "Squeeze3D: Your 3D Generation Model is Secretly an Extreme Neural Compressor, arXiv:2506.07932v1"
@@ -60,6 +61,7 @@ class Moments:
     """Mean and standard deviation over objects, of finite figures."""
 
     mean: float
+    """Infinite if all are."""
     deviation: float | None
     """None for one object."""
 
@@ -75,7 +77,7 @@ class Means:
     compress_s: float
     decompress_s: float
     values: Mapping[str, Moments]
-    """By key of the columns; those that no object has a finite one of are left out."""
+    """By key of the columns; those that no object has are left out."""
 
     @property
     def ratio(self) -> float:
@@ -117,10 +119,13 @@ def _means(entry: Entry, common: Sequence[str]) -> Means:
     rows = [entry.rows[name] for name in common]
     values = {}
     for column in COLUMNS:
+        figures = [number for row in rows if (number := raw(row, column.key)) is not None]
         # As the published scripts do, infinite figures are left out.
-        found = [row["metrics"][column.key] for row in rows if column.key in row["metrics"]]
+        found = [number for number in figures if math.isfinite(number)]
         if found:
             values[column.key] = Moments(fmean(found), stdev(found) if len(found) > 1 else None)
+        elif figures:
+            values[column.key] = Moments(math.inf, None)
     source, compressed, compress, decompress = (
         fmean(row[key] for row in rows) for key in ("source_bytes", "bytes", "compress_s", "decompress_s")
     )
@@ -142,13 +147,13 @@ REMARKS = (
     "Published lines are copied from the paper: its authors measured them, on their data and their machine "
     "(i7-13700K, RTX 4090). Lines of this run are of the data and the machine named in this report. Between the two, "
     "ratios, sizes, times and figures are of different experiments.",
-    "Published sizes of Squeeze3D are numbers of the code times 4 bytes. The files that its published code writes "
-    "are larger and cannot be decoded alone. Sizes of this run are bytes on disk, everything that decoding takes "
-    "included.",
+    "Published sizes of Squeeze3D count the numbers of the code, 4 bytes each but for point clouds. The files that "
+    "its published code writes are larger, and those of meshes and fields cannot be decoded alone. Sizes of this "
+    "run are bytes on disk, everything that decoding takes included.",
     "A ratio is mean size over mean size, as in the paper; the size before is that of the file as it is. Means are "
     "over objects that all lines with means have in common, ± is the standard deviation over them (n - 1), and "
     "infinite figures are left out, as the published scripts do.",
-    "The paper does not say what its times include; ours are those of whole processes that start with the file.",
+    "The paper does not say what its times include; ours are those of fresh processes, imports of libraries included.",
 )
 """What holds for all layouts."""
 

@@ -341,6 +341,10 @@ class Results:
         failures = [Failure(*key, tuple(places)) for key, places in found.items()]
         return sorted(failures, key=lambda each: -len(each.places))
 
+    def unavailable(self) -> Counter[tuple[str, str]]:
+        """On how many results which figure could not be computed, and why."""
+        return Counter(item for row in self.rows for item in row.get("unavailable", {}).items())
+
     def versions(self) -> dict[str, str]:
         """Versions of all that ran; of one that changed between runs, all."""
         found: dict[str, set[str]] = {}

@@ -17,7 +17,8 @@ HOW = (
     "Bytes are those on disk of all files that decoding takes. Every result is decoded in a process of its own and "
     f"measured on views of {RESOLUTION} x {RESOLUTION} pixels, the same as `sq3d compare` takes, and by the "
     "distances between shapes.",
-    "Seconds are those of whole processes, their start included; peaks are their memory.",
+    "Seconds are those of one call in a fresh process, with what it imports and without the start of the "
+    "interpreter; MB are the most physical memory that the process held.",
     "A mean is over objects that every contender with a mean could do. Those that did at least half of the objects "
     "define them; the others are listed with how many they did. Bytes and ratios are geometric means.",
     f"A figure that finds no difference is infinite; in means and wins it counts as {CAP:.0f} dB, distances between "
@@ -86,10 +87,11 @@ def _sections(results: Results) -> Iterator[Section]:
         yield Section("Against peers", "peers", grids=against)
     if results.head.get("paper") and (published := list(paper_tables(results))):
         yield Section("Beside the paper", "paper", [f"Published figures: {SOURCE}.", *REMARKS], published)
-    failures, missing = tables.failures(results), results.head.get("missing", {})
-    if failures is not None or missing:
-        left_out = [f"Left out: {name}, {why}." for name, why in missing.items()]
-        yield Section("Failures", "failures", left_out, [failures] if failures is not None else [])
+    failures = tables.failures(results)
+    sentences = [f"Left out: {name}, {why}." for name, why in results.head.get("missing", {}).items()]
+    sentences += [f"Not computed: {key} of {n:,} results, {why}." for (key, why), n in results.unavailable().items()]
+    if failures is not None or sentences:
+        yield Section("Failures", "failures", sentences, [failures] if failures is not None else [])
     yield Section("Every result", "all", grids=[tables.everything(results, kind) for kind in results.kinds()])
     yield Section("Objects", "objects", grids=[tables.objects(results)])
     yield Section("How it is measured", "how", HOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from squeeze3d.bench import paper
@@ -53,5 +54,7 @@ def _measured(line: paper.Measured, layout: paper.Layout, objects: int) -> list[
 def _moments(moments: paper.Moments | None, column: paper.Column) -> Cell:
     if moments is None:
         return Cell(NOTHING)
+    if math.isinf(moments.mean):
+        return Cell("∞")
     text = f"{moments.mean:{column.format}}"
     return Cell(text if moments.deviation is None else f"{text} ± {moments.deviation:{column.format}}", moments.mean)

@@ -144,7 +144,7 @@ def _table_notes(table: Table, *, settings: bool) -> Iterator[str]:
 
 
 def _is_generative(row: Record) -> bool:
-    return row.get("notes", {}).get("fidelity") == Fidelity.GENERATIVE
+    return bool(row.get("notes", {}).get("fidelity") == Fidelity.GENERATIVE)
 
 
 def chosen(results: Results, kind: Kind) -> Grid | None:

@@ -72,3 +72,11 @@ def test_generative_results_are_told(run: Run):
     write_report(run.folder, run.head, run.rows)
     text = (run.folder / "report.md").read_text(encoding="utf-8")
     assert text.count("Recreated by a generator, details may be invented: mesh.lite 12 of 12.") == len(SIZES)
+
+
+def test_figures_that_could_not_be_computed_are_told(run: Run):
+    for row in run.rows[:7]:
+        row["unavailable"] = {"lpips": "the weights are not here"}
+    write_report(run.folder, run.head, run.rows)
+    text = (run.folder / "report.md").read_text(encoding="utf-8")
+    assert "- Not computed: lpips of 7 results, the weights are not here." in text

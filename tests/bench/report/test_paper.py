@@ -69,3 +69,9 @@ def test_means_are_of_finite_figures_and_ratios_of_mean_sizes():
     assert measured.means is not None
     assert measured.means.ratio == 1000
     assert measured.means.values == {"paper_psnr": paper.Moments(32.0, stdev([30.0, 34.0]))}
+
+
+def test_figures_that_find_no_difference_on_any_object_are_shown_as_infinite():
+    rows = [row(name, "zstd", "lossless", None, 500, infinite=["paper_psnr"]) for name in "ab"]
+    (grid,) = paper_tables(Results({"ours": []}, rows))
+    assert [cell.text for cell in grid.rows[-1]][6] == "∞"
