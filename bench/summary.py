@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -230,19 +231,19 @@ class Results:
 
     head: Mapping[str, Any]
     rows: Sequence[Record]
-    ours: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ours", tuple(self.head.get("ours", ())))
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """Ids of the contenders of this program."""
+        return tuple(self.head.get("ours", ()))
 
     def kinds(self) -> list[Kind]:
         """Kinds of which there are objects."""
-        found = {row.get("kind") for row in self.rows}
-        return [kind for kind in Kind if kind in found]
+        return [kind for kind in Kind if kind in self._by_kind]
 
-    def of(self, kind: Kind) -> list[Record]:
+    def of(self, kind: Kind) -> Sequence[Record]:
         """Rows of one kind, those that failed as well."""
-        return [row for row in self.rows if row.get("kind") == kind]
+        return self._by_kind.get(kind, ())
 
     def objects(self, kind: Kind) -> tuple[str, ...]:
         """Names of all objects of a kind."""
@@ -356,6 +357,15 @@ class Results:
     def licences(self) -> Counter[str]:
         """How many objects have which licence."""
         return Counter(self.head.get("licences", {}).values())
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for row in self.rows:
+            # An asset that could not be read has none.
+            if "kind" in row:
+                found.setdefault(row["kind"], []).append(row)
+        return found
 
     def _curve(self, kind: Kind, contender: str) -> list[Record]:
         """Points of a contender's curves: what it made of sizes, or of its settings if it searches for none."""

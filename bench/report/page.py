@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from squeeze3d._version import __version__
 from squeeze3d.bench.report import plot, tables
@@ -57,8 +57,7 @@ def _section(section: Section, results: Results) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _list(sentences: object) -> str:
-    assert isinstance(sentences, list | tuple)
+def _list(sentences: Sequence[str]) -> str:
     return f'<ul class="said">{"".join(f"<li>{_text(each)}</li>" for each in sentences)}</ul>'
 
 
