@@ -1,8 +1,8 @@
 """Codecs at equal sizes: `python -m squeeze3d.bench.equal_bytes FOLDER -o OUT --sizes 500 1000 2000`.
 
-Every asset is compressed to every size by every codec (and by Draco with vertex colours, all settings swept, as
-`draco`), decoded and measured on the measuring rig. OUT holds `results.jsonl`, to which each result is appended at once
-(a second run goes on where the first one stopped), `table.md`, and with `--sheets` one picture for each size: the
+Every asset is compressed to every size by every codec (and by what a careful user can build from public tools, as
+`careful`), decoded and measured on the measuring rig. OUT holds `results.jsonl`, to which each result is appended at
+once (a second run goes on where the first one stopped), `table.md`, and with `--sheets` one picture for each size: the
 original, then what each codec makes of it.
 
 Object-only PSNR counts the pixels that either silhouette covers, pooled over the views. Chamfer is that of the visible
@@ -23,16 +23,16 @@ import numpy as np
 
 import squeeze3d
 from squeeze3d.assets.mesh import Mesh
-from squeeze3d.bench.peers import draco_streams
+from squeeze3d.bench.contenders.base import Setting
+from squeeze3d.bench.contenders.careful import Careful
 from squeeze3d.bench.records import FIGURES, Log, Record, common, machine, mean
 from squeeze3d.errors import Sq3Error
-from squeeze3d.geometry.surface import flatten
 from squeeze3d.metrics.image import masked_psnr
 from squeeze3d.metrics.surface import chamfer, measure, visible
 from squeeze3d.quality.measure import COVERED, Reference
 from squeeze3d.render import Images
 
-PEER = "draco"
+PEER = Careful.id
 SAMPLES = 30_000
 _CAP = 60.0
 """Decibels that an asset without colours counts as, in means."""
@@ -74,7 +74,9 @@ def run_codec(
     Returns what is known of the file and the views of what it decodes to: without bytes, and None, where it fails.
     """
     try:
-        return _run_peer(size, reference) if codec == PEER else _run(path, codec, size, effort, reference, options)
+        return (
+            _run_peer(path, size, reference) if codec == PEER else _run(path, codec, size, effort, reference, options)
+        )
     except Sq3Error as error:
         return {"bytes": None, "reason": error.message}, None
 
@@ -94,15 +96,22 @@ def _run(
     return {**record, **figures(reference, views, decoded)}, views
 
 
-def _run_peer(size: int, reference: Reference) -> tuple[Record, Images | None]:
-    assert isinstance(reference.asset, Mesh)
-    best: tuple[float, Record, Images] | None = None
-    for stream in draco_streams(flatten(reference.asset), size):
-        views = reference.render(stream.mesh)
-        score = reference.compare(views, stream.mesh).overall
-        if best is None or score > best[0]:
-            best = score, {"bytes": len(stream.data), **figures(reference, views, stream.mesh)}, views
-    return ({"bytes": None, "reason": "no stream is that small"}, None) if best is None else best[1:]
+def _run_peer(path: Path, size: int, reference: Reference) -> tuple[Record, Images]:
+    peer = Careful()
+    start = time.perf_counter()
+    encoded = peer.encode(path, Setting.of_size(size))
+    middle = time.perf_counter()
+    decoded = peer.decode(encoded.files)
+    end = time.perf_counter()
+    assert isinstance(decoded, Mesh)
+    views = reference.render(decoded)
+    record = {
+        "bytes": encoded.size,
+        "encode_s": middle - start,
+        "decode_s": end - middle,
+        "notes": dict(encoded.notes),
+    }
+    return {**record, **figures(reference, views, decoded)}, views
 
 
 def table(records: Sequence[Record], codecs: Sequence[str], size: int) -> str:

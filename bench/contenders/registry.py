@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from squeeze3d.bench.contenders.base import Contender
+from squeeze3d.bench.contenders.careful import Careful
 from squeeze3d.bench.contenders.cells import Cells
 from squeeze3d.bench.contenders.codec import OWN_CHOICE, Codec
 from squeeze3d.bench.contenders.draco_jpeg import DracoJpeg
@@ -19,7 +20,7 @@ from squeeze3d.errors import UsageError
 @cache
 def peers() -> tuple[Contender, ...]:
     """All peers, in the order of tables."""
-    return (DracoJpeg(), DracoPoints(), Cells(), zstd(), xz())
+    return (Careful(), DracoJpeg(), DracoPoints(), Cells(), zstd(), xz())
 
 
 def codec_names() -> list[str]:

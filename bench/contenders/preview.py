@@ -1,0 +1,23 @@
+"""`Preview`: what an attempt looks like from places where nothing is measured. For peers that search."""
+
+from __future__ import annotations
+
+from squeeze3d.assets.source import Asset
+from squeeze3d.quality.measure import Reference
+from squeeze3d.render.camera import preview_rig
+
+RESOLUTION = 128
+
+
+class Preview(Reference):
+    """A reference with small views of `preview_rig`: what peers tune on them is measured on others, as with our own
+    encoders.
+    """
+
+    def __init__(self, asset: Asset, *, resolution: int = RESOLUTION) -> None:
+        super().__init__(asset, resolution=resolution, supersample=1)
+        self.cameras = preview_rig(asset.bounds(), resolution=resolution)
+
+    def score(self, decoded: Asset) -> float:
+        """`Measurement.overall`, in dB: for meshes the mean of the PSNR of colours and of lit colours."""
+        return self.measure(decoded).overall
