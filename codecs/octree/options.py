@@ -8,7 +8,7 @@ from squeeze3d.codecs.spec import option
 
 DEFAULT_DEPTH = 8.0
 DEFAULT_STEP = 28
-"""What is used where nobody names a size or a quality: about 61 dB (D1) and 38 dB (colours)."""
+"""What is used where nobody names a size or a quality: about 61 dB (D1) and 40 dB (colours)."""
 
 
 @dataclass(frozen=True, slots=True)
