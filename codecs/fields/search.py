@@ -303,7 +303,7 @@ class Search:
     def _for_size(self, size: float) -> Found | None:
         """The best stream of at most so many bytes; None if none fits."""
         room = size
-        for _ in range(ROUNDS):
+        while True:
             plan = self._flat_within(room)
             if plan is None:
                 return None
@@ -311,9 +311,8 @@ class Search:
             excess = len(found.symbols) - size
             if excess <= 0 or not self.job.exact:
                 break
-            room -= excess + 1
-        else:
-            return None
+            # Estimates are a few bytes off: the next plan has to be smaller by what this one is too large.
+            room = min(room, plan.bytes) - excess - 1
         if not self.options.depth and (
             plan.geometry.head.is_coarse or plan.error > 4 * self._shape_error(plan.geometry)
         ):
