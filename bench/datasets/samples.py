@@ -17,7 +17,7 @@ from squeeze3d.assets.splats import Splats
 from squeeze3d.bench.datasets.base import Dataset, Item, Progress, cache_folder
 
 LICENCE = "CC0-1.0"
-FIELD_SIDE = 48
+FIELD_SIDE = 40
 
 
 def _turned(rings: int, segments: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -75,8 +75,8 @@ def ring() -> Mesh:
 
 
 def vase_points() -> PointCloud:
-    """20,000 coloured points of the vase."""
-    places = np.random.default_rng(1).random((20_000, 2))
+    """8,000 coloured points of the vase."""
+    places = np.random.default_rng(1).random((8000, 2))
     colours = np.full((len(places), 4), 255, dtype=np.uint8)
     colours[:, :3] = np.rint(255 * _glaze(places))
     return PointCloud(_vase(places), colours)
@@ -87,8 +87,8 @@ def cloud_field() -> RadianceField:
     axis = np.linspace(-1, 1, FIELD_SIDE)
     place = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=3)
     distance = np.linalg.norm(place, axis=3) - 0.7 - 0.06 * np.sin(8 * place[..., 1])
-    density = 60 / (1 + np.exp(np.clip(distance * 40, -30, 30)))
-    density[density < 0.5] = 0
+    density = 600 / (1 + np.exp(np.clip(distance * 60, -30, 30)))
+    density[density < 5] = 0
     stripes = 0.5 + 0.5 * np.sign(np.sin(9 * place[..., 0] + 4 * place[..., 1]))
     colour = 0.15 + 0.7 * np.stack([stripes, 0.5 * np.ones_like(stripes), 1 - stripes], axis=3)
     grid = np.concatenate([colour, density[..., None]], axis=3).astype(np.float32)
@@ -96,9 +96,9 @@ def cloud_field() -> RadianceField:
 
 
 def ring_splats() -> Splats:
-    """4,000 Gaussians on the ring."""
+    """2,000 Gaussians on the ring."""
     numbers = np.random.default_rng(2)
-    places = numbers.random((4000, 2))
+    places = numbers.random((2000, 2))
     positions = _ring(places)
     rgb = (0.5 + 0.5 * np.sin(3 * positions + np.arange(3))) ** 2
     turns = numbers.normal(size=(len(places), 4))
