@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -155,3 +157,15 @@ def test_settings_out_of_range_are_refused(place):
     for value in (-5000, 5000):
         with pytest.raises(FormatError):
             SPEC.decode(tampered(scene(30), place, value), Limits())
+
+
+def test_decoding_loads_nothing_heavy(tmp_path):
+    path = tmp_path / "a.sq3"
+    path.write_bytes(coded(scene(30)).data)
+    script = (
+        "import sys, squeeze3d; from pathlib import Path; "
+        "squeeze3d.decompress(Path(sys.argv[1]).read_bytes()); "
+        "sys.exit(','.join(m for m in ('torch', 'open3d', 'scipy', 'trimesh', 'PIL') if m in sys.modules) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
