@@ -23,7 +23,7 @@ from squeeze3d.errors import TargetSizeError
 def encode(loaded: Loaded, options: SplatsOptions, job: Job) -> Container:
     """Encode splats, as well as a target size allows or as small as a goal allows.
 
-    Raises InputError for harmonics that are of no degree, TargetSizeError if not even one splat fits.
+    Raises TargetSizeError if not even one splat fits.
     """
     from squeeze3d.codecs.splats.build import SplatsBuilder, Stream
     from squeeze3d.codecs.splats.container import to_container

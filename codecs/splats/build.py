@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SIZE_FINENESS = 3
 """How much finer than colours the roots of deviations are: twice as fine costs 0.4 bits a splat and gains 0.5 to 1 dB
-(five files)."""
+(three files)."""
 SHAPE_FINENESS = -3
 TURN_FINENESS = -1
 HARMONIC_FINENESS = -7

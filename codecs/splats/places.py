@@ -5,8 +5,9 @@ N in the whole grid ─► how many in the lower half of x ─► of y ─► of
                                                                           whose other bits follow as they are
 ```
 
-Splats come out in Morton order, and several may share a cell. A tree of occupied octants says the same with about the
-same bits (0.1 more at 11 bits, 0.2 less at 9, over five files), but needs a count for each cell besides.
+Splats come out in Morton order, and several may share a cell. Masks of occupied octants and a count for each cell, both
+without contexts, take 0.3 bits a splat more for two scenes of 40,000 and 60,000 splats, and 0.1 to 0.6 less for three
+that are sparser.
 
 Source: Gandoin & Devillers, Progressive lossless compression of arbitrary simplicial complexes, SIGGRAPH 2002.
 """
