@@ -138,8 +138,9 @@ def table(records: Sequence[Record]) -> str:
     assets = sorted({record["asset"] for record in records})
     found = {tuple(record[key] for key in KEYS): record for record in records}
     lines = [
-        f"{len(assets)} clouds, places alone; {machine()}. Delta rates of `{OURS}` in percent, negative where it is "
-        f"smaller, over all qualities that both reach and from {LEVELS[0]:g} to {LEVELS[1]:g} dB.",
+        f"{len(assets)} clouds, places alone; {machine()}.",
+        f"Delta rates of `{OURS}` in percent, negative where it is smaller, over all qualities that both reach and",
+        f"from {LEVELS[0]:g} to {LEVELS[1]:g} dB.",
         "",
         "| cloud | points | zstd-19 | vs Draco | 54-72 dB | vs Draco merged | 54-72 dB | "
         f"bytes at {SHOWN_DEPTH} bits | D1 dB | encode s | decode s |",
