@@ -137,6 +137,7 @@ NETWORKS = (
     *(f"squeeze3d.backbones.pointnet2.{name}" for name in ("encoder", "network")),
     *(f"squeeze3d.backbones.shape.{name}" for name in ("decoder", "lattice", "network", "surface")),
     "squeeze3d.backbones.triplane_sampling",
+    *(f"squeeze3d.codecs.splats.{name}" for name in ("refit", "settle", "views")),
     "squeeze3d.training",
 )
 """Modules that are torch code from end to end. Whoever needs them imports them in a function."""

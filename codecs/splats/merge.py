@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from squeeze3d.codecs.splats.gaussians import Gaussians
 
@@ -114,6 +113,8 @@ def _merged(mixture: _Mixture, fewer: int) -> _Mixture:
 
 def _pairs(centres: NDArray[np.float64]) -> NDArray[np.intp]:
     """(P, 2) pairs of neighbours, each once."""
+    from scipy.spatial import cKDTree
+
     near = cKDTree(centres).query(centres, k=min(NEIGHBOURS + 1, len(centres)))[1]
     first = np.repeat(np.arange(len(centres)), near.shape[1])
     second = near.reshape(-1)
