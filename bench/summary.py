@@ -207,6 +207,8 @@ class Wins:
     """Objects where ours has nothing within it and a peer has."""
     margin: Spread | None
     """Decibels by which ours is better, where both have something."""
+    bytes: float | None
+    """Bytes of the peer over ours there, geometric mean: peers with few settings leave room."""
 
 
 @dataclass(frozen=True)
@@ -469,15 +471,30 @@ def _wins(
     mine: Mapping[str, Record],
     theirs: Mapping[str, Record],
 ) -> Wins:
-    margins, alone, failed = [], 0, 0
+    margins, ratios, alone, failed = [], [], 0, 0
     for name in objects:
         own = value(mine[name], figure.key) if name in mine else None
         other = value(theirs[name], figure.key) if name in theirs else None
         if own is not None and other is not None:
             margins.append(own - other)
+            ratios.append(theirs[name]["bytes"] / mine[name]["bytes"])
         else:
             alone += own is not None
             failed += other is not None
     better, worse = sum(x > 0 for x in margins), sum(x < 0 for x in margins)
     equal = len(margins) - better - worse
-    return Wins(kind, figure, size, ours, len(objects), better, worse, equal, alone, failed, Spread.of(margins))
+    share = Spread.of_ratios(ratios)
+    return Wins(
+        kind,
+        figure,
+        size,
+        ours,
+        len(objects),
+        better,
+        worse,
+        equal,
+        alone,
+        failed,
+        Spread.of(margins),
+        None if share is None else share.mean,
+    )

@@ -31,6 +31,8 @@ NOUNS = {
     Kind.FIELD: ("radiance field", "radiance fields"),
     Kind.SPLATS: ("splat scene", "splat scenes"),
 }
+_FULL = 0.9
+"""Share of the bytes below which a comparison at equal bytes says that they are not equal."""
 _NAMED = 6
 """Objects that a failure names; it counts the others."""
 
@@ -55,13 +57,20 @@ def _sentence(wins: Wins) -> str:
         parts.append(
             f"{wins.ours} has the better {wins.figure.heading} on {wins.better} of the "
             f"{count(wins.kind, wins.margin.count)} that both it and any peer can do, the best peer on {wins.worse} "
-            f"({wins.margin.mean:+.2f} dB on average)"
+            f"({wins.margin.mean:+.2f} dB on average{_room(wins)})"
         )
     if wins.alone:
         parts.append(f"only {wins.ours} can do {count(wins.kind, wins.alone)}")
     if wins.failed:
         parts.append(f"only peers can do {count(wins.kind, wins.failed)}")
     return f"Within {format_bytes(wins.size)}: {'; '.join(parts) or f'no result for {NOUNS[wins.kind][1]}'}."
+
+
+def _room(wins: Wins) -> str:
+    """What peers left of the bytes, where it is much."""
+    if wins.bytes is None or wins.bytes > _FULL:
+        return ""
+    return f"; peers used {100 * wins.bytes:.0f} % of its bytes"
 
 
 def sizes(results: Results, kind: Kind) -> Iterator[Grid]:
@@ -230,20 +239,23 @@ def wins(results: Results) -> Grid | None:
             Cell.number(each.failed),
             Cell.mean(each.margin, 2, signed=True),
             Cell.spread(each.margin, 2, signed=True),
+            Cell.number(None if each.bytes is None else 100 * each.bytes, unit=" %"),
         ]
         for kind in results.kinds()
         for each in results.wins(kind)
     ]
     if not rows:
         return None
-    numbers = ["size", "better", "worse", "equal", "only ours", "only peers", "mean dB", "quartiles dB"]
+    numbers = ["size", "better", "worse", "equal", "only ours", "only peers", "mean dB", "quartiles dB", "peer's bytes"]
     return Grid(
         "Ours against the best peer of each object, at equal bytes",
         headings(["kind", "ours", "figure"], numbers),
         rows,
         [
-            "The best peer is chosen anew for each object, figure and size, from all results of all peers within the "
-            "size and 1 % more. dB: ours less the best peer, over the objects that both could do.",
+            "The best peer is chosen anew for each object, figure and size, from all results of all peers within "
+            "the size and 1 % more. dB: ours less the best peer, over the objects that both could do; peer's bytes: "
+            "those of the best peer over ours there. Peers with few settings leave much of the size unused: the "
+            "rates below compare at equal quality.",
         ],
     )
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from squeeze3d.bench.bd_rate import bd_rate
+from squeeze3d.bench.bd_rate import bd_rate, shared_qualities
 
 CURVE = [(686.76, 40.28), (309.58, 37.18), (157.11, 34.24), (85.95, 31.42)]
 """Four points of a video, in the shape that such measurements have."""
@@ -96,3 +96,15 @@ def test_a_range_of_qualities_is_looked_at_alone():
 def test_refuses_what_cannot_be_compared(anchor, tested, message):
     with pytest.raises(ValueError, match=message):
         bd_rate(anchor, tested)
+
+
+def test_shared_range_is_that_of_points_that_count():
+    # The second point is larger and worse, and is no part of the curve.
+    assert shared_qualities([(100, 30), (150, 20), (400, 36)], [(90, 28), (300, 34)]) == (30, 34)
+    low, high = shared_qualities([(100, 30), (200, 33)], [(100, 10), (200, 20)])
+    assert low > high
+
+
+def test_one_point_shares_nothing():
+    low, high = shared_qualities([(100, 30), (200, 33)], [(100, 31)])
+    assert low > high

@@ -171,6 +171,11 @@ def test_every_object_is_won_lost_or_told():
     assert found.margin.mean == pytest.approx((2 - 4 + 0) / 3)
 
 
+def test_bytes_that_peers_leave_unused_are_told():
+    peers = [row(name, "draco", "x", None, count, **quality(10)) for name, count in (("a", 250), ("b", 1000))]
+    assert wins(results(sized("a", "sq3d", 20), sized("b", "sq3d", 20), *peers)).bytes == pytest.approx(0.5)
+
+
 def test_a_peer_may_be_one_percent_larger():
     peers = [row("a", "draco", str(count), None, count, **quality(count / 10)) for count in (1010, 1011)]
     found = results(sized("a", "sq3d", 20), *peers)
