@@ -37,16 +37,26 @@ class Packed:
 
 def half_floats(field: RadianceField) -> int:
     """Bytes of the grid as it is in half floats, channel by channel."""
+    return len(squeezed(halved(field)))
+
+
+def halved(field: RadianceField) -> NDArray[np.float16]:
+    """(X, Y, Z, 4) half floats."""
     limit = np.finfo(np.float16).max
-    values = np.clip(np.nan_to_num(field.rgbsigma), -limit, limit).astype(np.float16)
-    return _squeezed(values)
+    return np.clip(np.nan_to_num(field.rgbsigma), -limit, limit).astype(np.float16)
 
 
 def quantised(field: RadianceField, bits: int, factor: float) -> Packed:
     """A field in `bits` bits a number on a grid that is coarser by a factor."""
+    codes = coded(field, bits, factor)
+    back = restored(codes, bits, max(field.rgbsigma.shape[:3]), field.bounds().astype(np.float32))
+    return Packed(f"{bits} bits, 1/{factor:g}", len(squeezed(codes)), back)
+
+
+def coded(field: RadianceField, bits: int, factor: float) -> NDArray[np.uint8]:
+    """(X, Y, Z, 4) numbers of `bits` bits: colours, and opacity of a cell."""
     values, _ = densities(field)
-    longest = max(values.shape)
-    opacity = opacity_of(values, longest)
+    opacity = opacity_of(values, max(values.shape))
     packed = np.concatenate([np.clip(field.rgbsigma[..., :3], 0, 1) * opacity[..., None], opacity[..., None]], axis=3)
     for axis in range(3):
         size = max(1, round(packed.shape[axis] / factor))
@@ -58,11 +68,22 @@ def quantised(field: RadianceField, bits: int, factor: float) -> Packed:
     there = level > 0
     rgb = np.zeros((*packed.shape[:3], 3), dtype=np.float32)
     rgb[there] = np.rint(np.clip(packed[there, :3] / packed[there, 3:], 0, 1) * most)
-    codes = np.concatenate([rgb, level[..., None]], axis=3).astype(np.uint8)
-    density = density_of((level / most).astype(np.float32), longest)
-    grid = np.concatenate([rgb / np.float32(most), density[..., None]], axis=3).astype(np.float32)
-    back = RadianceField(grid, field.bbox_min, field.bbox_max)
-    return Packed(f"{bits} bits, 1/{factor:g}", _squeezed(codes), back)
+    return np.concatenate([rgb, level[..., None]], axis=3).astype(np.uint8)
+
+
+def restored(codes: NDArray[np.uint8], bits: int, longest: int, box: NDArray[np.float32]) -> RadianceField:
+    """Inverse of `coded` up to rounding, on the coarser grid.
+
+    Parameters
+    ----------
+    longest : cells along the longest side of the original.
+    box : (2, 3) corners.
+    """
+    most = np.float32((1 << bits) - 1)
+    shares = codes.astype(np.float32) / most
+    density = density_of(shares[..., 3], longest)
+    grid = np.concatenate([shares[..., :3], density[..., None]], axis=3).astype(np.float32)
+    return RadianceField(grid, box[0], box[1])
 
 
 def swept(field: RadianceField) -> Iterator[list[Packed]]:
@@ -71,6 +92,7 @@ def swept(field: RadianceField) -> Iterator[list[Packed]]:
         yield sorted((quantised(field, bits, factor) for bits in BITS), key=lambda packed: packed.bytes)
 
 
-def _squeezed(values: NDArray[np.generic]) -> int:
+def squeezed(values: NDArray[np.generic]) -> bytes:
+    """(X, Y, Z, 4) numbers channel by channel, compressed."""
     planes = np.ascontiguousarray(np.moveaxis(values, 3, 0)).tobytes()
-    return len(zstandard.ZstdCompressor(level=LEVEL).compress(planes))
+    return zstandard.ZstdCompressor(level=LEVEL).compress(planes)

@@ -11,9 +11,11 @@ from squeeze3d.bench.contenders.cells import Cells
 from squeeze3d.bench.contenders.codec import OWN_CHOICE, Codec
 from squeeze3d.bench.contenders.draco_jpeg import DracoJpeg
 from squeeze3d.bench.contenders.draco_points import DracoPoints
+from squeeze3d.bench.contenders.field_grid import FieldGrid, FieldHalf
 from squeeze3d.bench.contenders.general import xz, zstd
 from squeeze3d.bench.contenders.gltf_transform import GltfTransform
 from squeeze3d.bench.contenders.gltfpack import Gltfpack
+from squeeze3d.bench.contenders.splat_half import SplatHalf
 from squeeze3d.codecs.registry import codecs
 from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import UsageError
@@ -22,7 +24,19 @@ from squeeze3d.errors import UsageError
 @cache
 def peers() -> tuple[Contender, ...]:
     """All peers, in the order of tables."""
-    return (Careful(), DracoJpeg(), Gltfpack(), GltfTransform(), DracoPoints(), Cells(), zstd(), xz())
+    return (
+        Careful(),
+        DracoJpeg(),
+        Gltfpack(),
+        GltfTransform(),
+        DracoPoints(),
+        Cells(),
+        FieldHalf(),
+        FieldGrid(),
+        SplatHalf(),
+        zstd(),
+        xz(),
+    )
 
 
 def codec_names() -> list[str]:
