@@ -98,6 +98,12 @@ def halves(splats: Splats) -> Peer:
 
 def packed(splats: Splats) -> tuple[Peer, Peer]:
     """Chunks of 256 splats: as they are, and with zstandard."""
+    data, back = packed_words(splats)
+    return Peer(len(data), back), Peer(small(data), back)
+
+
+def packed_words(splats: Splats) -> tuple[bytes, Splats]:
+    """Boxes of chunks, ranges of sizes, four words a splat; and what they say."""
     low, high = splats.bounds()
     cells = (splats.positions - low) / max(float((high - low).max()), 1e-30) * 1023
     order = np.argsort(morton(cells.astype(np.int64)), kind="stable")
@@ -108,8 +114,7 @@ def packed(splats: Splats) -> tuple[Peer, Peer]:
     words = [position_bits, rotation_bits, scale_bits, colour_bits]
     data = boxes.tobytes() + ranges.tobytes() + b"".join(word.astype("<u4").tobytes() for word in words)
     count = len(order)
-    back = Splats(positions, colours, np.zeros((count, 3, 0), np.float32), alphas, scales, rotations)
-    return Peer(len(data), back), Peer(small(data), back)
+    return data, Splats(positions, colours, np.zeros((count, 3, 0), np.float32), alphas, scales, rotations)
 
 
 def _in_chunks(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:

@@ -16,6 +16,7 @@ from squeeze3d.bench.contenders.general import xz, zstd
 from squeeze3d.bench.contenders.gltf_transform import GltfTransform
 from squeeze3d.bench.contenders.gltfpack import Gltfpack
 from squeeze3d.bench.contenders.splat_half import SplatHalf
+from squeeze3d.bench.contenders.splat_packed import SplatPacked
 from squeeze3d.codecs.registry import codecs
 from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import UsageError
@@ -34,6 +35,7 @@ def peers() -> tuple[Contender, ...]:
         FieldHalf(),
         FieldGrid(),
         SplatHalf(),
+        SplatPacked(),
         zstd(),
         xz(),
     )
