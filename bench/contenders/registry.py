@@ -9,6 +9,7 @@ from squeeze3d.bench.contenders.base import Contender
 from squeeze3d.bench.contenders.careful import Careful
 from squeeze3d.bench.contenders.cells import Cells
 from squeeze3d.bench.contenders.codec import OWN_CHOICE, Codec
+from squeeze3d.bench.contenders.corto import Corto
 from squeeze3d.bench.contenders.draco_jpeg import DracoJpeg
 from squeeze3d.bench.contenders.draco_points import DracoPoints
 from squeeze3d.bench.contenders.field_grid import FieldGrid, FieldHalf
@@ -28,6 +29,7 @@ def peers() -> tuple[Contender, ...]:
     return (
         Careful(),
         DracoJpeg(),
+        Corto(),
         Gltfpack(),
         GltfTransform(),
         DracoPoints(),
