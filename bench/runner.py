@@ -102,10 +102,16 @@ def run(plan: Plan, progress: Progress = lambda stage, fraction: None, *, retry:
         finally:
             stopped.set()
             pool.shutdown(cancel_futures=True)
-    names = [item.name for item in plan.items]
-    order = {(name, one): place for place, (name, one) in enumerate(_planned(plan, names))}
+    order = _order(plan)
     log.sort(lambda row: order.get((row["asset"], row["contender"]), len(order)))
     return [row for row in log.records if (row["asset"], row["contender"]) in order]
+
+
+def known_rows(plan: Plan) -> list[Record]:
+    """What is measured already, in the order of the plan."""
+    order = _order(plan)
+    rows = [row for row in Log(plan.output / ROWS, KEYS).records if (row["asset"], row["contender"]) in order]
+    return sorted(rows, key=lambda row: order[row["asset"], row["contender"]])
 
 
 def _check_same(plan: Plan, rows: Sequence[Record]) -> None:
@@ -118,10 +124,9 @@ def _check_same(plan: Plan, rows: Sequence[Record]) -> None:
             )
 
 
-def _planned(plan: Plan, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        for one in plan.contenders:
-            yield name, one.id
+def _order(plan: Plan) -> dict[tuple[str, str], int]:
+    pairs = [(item.name, one.id) for item in plan.items for one in plan.contenders]
+    return {pair: place for place, pair in enumerate(pairs)}
 
 
 def _rows(plan: Plan, item: Item, log: Log, stopped: threading.Event) -> Iterator[Record]:
@@ -219,9 +224,15 @@ def head(plan: Plan, missing: Mapping[str, str], command: str, machine: str) -> 
         "machine": machine,
         "command": command,
         "licences": {item.name: item.licence for item in plan.items},
+        "attributions": {item.name: text for item in plan.items if (text := _attribution(item))},
     }
 
 
+def _attribution(item: Item) -> str:
+    return ", ".join(filter(None, (item.attribution, item.source)))
+
+
 def save_head(plan: Plan, values: Mapping[str, Any]) -> None:
-    """Write it next to the rows."""
+    """Write it next to where rows will be."""
+    plan.output.mkdir(parents=True, exist_ok=True)
     (plan.output / "run.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

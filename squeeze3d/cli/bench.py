@@ -169,20 +169,24 @@ def _run(
 ) -> int:
     from squeeze3d.bench.records import machine
     from squeeze3d.bench.report import write_report
-    from squeeze3d.bench.runner import Plan, head, run, save_head
+    from squeeze3d.bench.runner import Plan, head, known_rows, run, save_head
 
     bar = Bar(1, enabled=not reporter.quiet)
     try:
         items = dataset.items(limit, lambda stage, fraction: bar.stage(dataset.id, stage, fraction))
-        able = [each for each in contenders if each.missing() is None]
+        missing = {each.id: why for each in contenders if (why := each.missing()) is not None}
+        for name, why in missing.items():
+            reporter.remark("left out", f"{name}: {why}", "")
+        able = [each for each in contenders if each.id not in missing]
         plan = Plan(dataset.id, items, able, sizes, output, paper=paper, **counts)
-        for each in contenders:
-            if (why := each.missing()) is not None:
-                reporter.remark("left out", f"{each.id}: {why}", "")
-        rows = run(plan, lambda stage, fraction: bar.stage(dataset.id, stage, fraction), retry=retry)
-        missing = {each.id: str(why) for each in contenders if (why := each.missing()) is not None}
         about = head(plan, missing, shlex.join(["sq3d", *sys.argv[1:]]), machine())
         save_head(plan, about)
+        try:
+            rows = run(plan, lambda stage, fraction: bar.stage(dataset.id, stage, fraction), retry=retry)
+        except KeyboardInterrupt:
+            # What has been measured can be looked at.
+            write_report(output, about, known_rows(plan))
+            raise
         paths = write_report(output, about, rows)
     finally:
         bar.clear()

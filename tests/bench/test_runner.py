@@ -19,7 +19,7 @@ from squeeze3d.bench.datasets.base import Item
 from squeeze3d.bench.meter import Figures
 from squeeze3d.bench.pictures import strip_path
 from squeeze3d.bench.process import CallFailedError, Outcome
-from squeeze3d.bench.runner import ORIGINAL, ROWS, VIEWS, Plan, run
+from squeeze3d.bench.runner import ORIGINAL, ROWS, VIEWS, Plan, known_rows, run
 from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import FormatError, InputError, TargetSizeError
 from squeeze3d.render import Images
@@ -160,6 +160,9 @@ def test_an_interrupted_run_ends_with_the_same_file(items, contenders, tmp_path)
     for _ in range(2):
         with pytest.raises(Stop):
             run(planned(items, contenders, output), stop)
+    known = known_rows(planned(items, contenders, output))
+    assert [row["asset"] for row in known] == sorted(row["asset"] for row in known)
+    assert len(known) == 9
     # A line that was being written when the machine went down.
     with (output / ROWS).open("a") as file:
         file.write('{"asset": "cube.glb", "contender"')

@@ -37,6 +37,7 @@ def test_samples_give_results_and_reports(sq3d: Run, tmp_path: Path) -> None:
     head = json.loads((folder / "run.json").read_text())
     assert head["dataset"] == "samples"
     assert head["licences"] == {"vase.glb": "CC0-1.0"}
+    assert head["attributions"] == {"vase.glb": "squeeze3d"}
     assert {"results.jsonl", "run.json", "report.md", "report.html", "views"} <= {p.name for p in folder.iterdir()}
     before = (folder / "results.jsonl").read_bytes()
     again = sq3d(*arguments)
