@@ -50,8 +50,12 @@ FACES = tuple(sorted({round(4 * 1.06**power) for power in range(150)}))
 """Numbers of faces that are tried: 4 to 23,640."""
 BITS_OF_A_TEXEL = 0.9
 """What suits a picture, as a first guess of its side."""
-ATTEMPTS = 90
-"""Plans that are filled and looked at for each size."""
+TEXTURED_FACES = FACES[::2]
+"""With a texture, each number of faces takes an atlas of its own, which takes a second and more."""
+FILLED = 0.97
+"""Part of the bytes from which on no more faces are tried."""
+ATTEMPTS = 60
+"""Plans after which no new round of neighbours begins."""
 
 
 class Colour(Enum):
@@ -233,7 +237,7 @@ class Search:
             streams[faces] = shop.stream(hull, faces, plan.bits, step)
             return len(streams[faces])
 
-        faces = self._most_faces(plan, self._size - len(look), size_of, FACES[-1])
+        faces = self._most_faces(plan, self._size - len(look), size_of)
         if faces is None:
             return None
         return Encoded({STREAM: streams[faces], LOOK: look}, _notes(plan, faces))
@@ -248,7 +252,7 @@ class Search:
             return None
         side = SIDES[index]
         faces = self._most_faces(
-            plan, plan.share * room, lambda faces: len(shop.unwrapped(hull, faces, plan.bits, SIDES[middle])), MAX_FACES
+            plan, plan.share * room, lambda faces: len(shop.unwrapped(hull, faces, plan.bits, SIDES[middle]))
         )
         if faces is None:
             return None
@@ -270,13 +274,14 @@ class Search:
             alpha = "BLEND"
         return bytes([plan.crease + 3 * unlit + 6 * ALPHA_MODES.index(alpha)])
 
-    def _most_faces(self, plan: Plan, budget: float, size_of: Callable[[int], int], most: int) -> int | None:
-        """The most of `FACES` whose size stays within the budget; None if even the fewest do not.
+    def _most_faces(self, plan: Plan, budget: float, size_of: Callable[[int], int]) -> int | None:
+        """About the most of `FACES` whose size stays within the budget; None if even the fewest do not.
 
         Sizes grow nearly linearly, so that a guess from the bytes of a face is close.
         """
-        limit = min(self._workshop.most_faces(plan.hull), most)
-        steps = [*(faces for faces in FACES if faces < limit), limit]
+        textured = plan.colour is Colour.TEXTURE
+        limit = min(self._workshop.most_faces(plan.hull), MAX_FACES if textured else FACES[-1])
+        steps = [*(faces for faces in (TEXTURED_FACES if textured else FACES) if faces < limit), limit]
         key = plan.colour, plan.hull
         low, high = -1, len(steps)
         guess = bisect(steps, budget / self._rates.get(key, 3.0)) - 1
@@ -286,6 +291,8 @@ class Search:
             self._rates[key] = size / steps[guess]
             if size <= budget:
                 low = guess
+                if size >= FILLED * budget:
+                    break
             else:
                 high = guess
             guess = bisect(steps, steps[guess] * budget / size) - 1

@@ -29,13 +29,11 @@ class GltfTransform(GltfTool):
 
     def pack(self, source: Path, target: Path, ratio: float, bits: int) -> None:
         simplified = ["--simplify", "true", "--simplify-error", "1", "--simplify-ratio", f"{ratio:.6f}"]
-        whole = ["--simplify", "false"]
+        if ratio >= 1:
+            simplified = ["--simplify", "false"]
         between = source.with_name("between.glb")
-        external.run(
-            PROGRAM,
-            ["optimize", source, between, "--compress", "false", "--texture-compress", "false"]
-            + (simplified if ratio < 1 else whole),
-        )
+        plain = ["--compress", "false", "--texture-compress", "false"]
+        external.run(PROGRAM, ["optimize", source, between, *plain, *simplified])
         speeds = ["--encode-speed", "0", "--decode-speed", "0"]
         precision = ["--quantize-position", str(bits), "--quantize-normal", str(min(bits, 8))]
         precision += ["--quantize-texcoord", str(min(bits, 10))]
