@@ -52,6 +52,7 @@ def test_the_small_point_pair_has_the_shortest_code() -> None:
     assert plan("points.lion", "small").generator == plan("points.lion", "full").generator
 
 
+@pytest.mark.slow
 def test_a_run_measures_processes_and_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("SQ3D_WEIGHTS", str(tmp_path))

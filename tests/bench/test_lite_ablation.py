@@ -87,6 +87,7 @@ def test_colours_arm_reaches_the_search(folder: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("small_pictures")
+@pytest.mark.slow
 def test_second_run_goes_on_with_the_arms_that_lack(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ):

@@ -14,6 +14,7 @@ from squeeze3d.quality.figures import Measurement
 PERFECT = Measurement(math.inf, 1.0, math.inf, math.inf, 1.0)
 
 
+@pytest.mark.slow
 def test_row_counts_bytes_on_disk_and_finds_no_problem(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     row = roundtrip.run(folder / "box.glb", tmp_path_factory.mktemp("scratch"), "600")
     assert row.bytes_in == (folder / "box.glb").stat().st_size
@@ -28,6 +29,7 @@ def test_default_quality_is_checked_on_the_decoded_file(folder: Path, tmp_path_f
     assert row.measured.psnr >= 27.5
 
 
+@pytest.mark.slow
 def test_lost_colours_and_moved_boxes_are_problems(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ):
