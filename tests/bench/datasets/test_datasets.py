@@ -180,7 +180,7 @@ def test_objaverse_goes_on_where_it_was_stopped(hub: LoopbackHub):
 
 
 def test_objaverse_without_a_network_says_what_to_do(hub: LoopbackHub):
-    hub.failure = (503, "")
+    hub.failure = (403, "")
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
         items("objaverse")
     assert "folder:PATH" in caught.value.hint
