@@ -35,8 +35,8 @@ from squeeze3d.assets.splats import Splats
 from squeeze3d.bench.records import Log, Record, machine
 from squeeze3d.bitstream.container import Container
 from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.morton import morton
 from squeeze3d.codecs.spec import Job
-from squeeze3d.codecs.splats.places import morton
 from squeeze3d.codecs.splats_quant import SPEC
 from squeeze3d.errors import InputError, Sq3Error
 from squeeze3d.quality.figures import Measurement

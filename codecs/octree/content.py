@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.bitstream.entropy import SymbolEncoder
 from squeeze3d.bitstream.pose import Pose
+from squeeze3d.codecs.morton import morton
 from squeeze3d.codecs.octree.colours import OctreeHierarchy, encode_colours
 from squeeze3d.codecs.octree.occupancy import encode_occupancy, least_bytes, memory, node_count, occupancy_bits
 from squeeze3d.codecs.octree.placement import directions as directions_of
 from squeeze3d.codecs.octree.placement import encode_weights, fit
 from squeeze3d.codecs.octree.placement import moved as moved_by
 from squeeze3d.codecs.octree.stream import Head, Points
-from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of, morton
+from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of
 from squeeze3d.errors import InputError
 
 

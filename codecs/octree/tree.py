@@ -114,23 +114,3 @@ def masks_of(keys: NDArray[np.int64], depth: int) -> list[NDArray[np.uint8]]:
         result.append(np.bitwise_or.reduceat(np.left_shift(1, keys & 7), new).astype(np.uint8))
         keys = parents[new]
     return result[::-1]
-
-
-def morton(cells: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(N,) keys of (N, 3) cells below 2**21: their bits interleaved, x before y before z."""
-    keys = np.zeros(len(cells), dtype=np.int64)
-    for axis in range(3):
-        spread = cells[:, axis].astype(np.int64)
-        for shift, pattern in _SPREAD:
-            spread = (spread | spread << shift) & pattern
-        keys |= spread << (2 - axis)
-    return keys
-
-
-_SPREAD = (
-    (32, 0x1F00000000FFFF),
-    (16, 0x1F0000FF0000FF),
-    (8, 0x100F00F00F00F00F),
-    (4, 0x10C30C30C30C30C3),
-    (2, 0x1249249249249249),
-)

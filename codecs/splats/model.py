@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.entropy import INCREMENT, AdaptiveTables, SymbolDecoder, SymbolEncoder
+from squeeze3d.codecs.morton import cells_of, morton
 from squeeze3d.codecs.splats.gaussians import Gaussians
 from squeeze3d.codecs.splats.numbers import Channel, Reader, Wanted, walk
 from squeeze3d.codecs.splats.order import Pass, passes_of
-from squeeze3d.codecs.splats.places import cells_of, decode_places, encode_places, morton
+from squeeze3d.codecs.splats.places import decode_places, encode_places
 from squeeze3d.codecs.splats.steps import (
     UNIT,
     ratio_classes,

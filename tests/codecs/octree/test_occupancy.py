@@ -8,6 +8,7 @@ from sample_assets import random
 
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
+from squeeze3d.codecs.morton import morton
 from squeeze3d.codecs.octree.contexts import OCTANT_ORDER, PASS_OF, SIZES, LevelContexts
 from squeeze3d.codecs.octree.occupancy import (
     NODES_PER_BYTE,
@@ -17,7 +18,7 @@ from squeeze3d.codecs.octree.occupancy import (
     least_bytes,
     occupancy_bits,
 )
-from squeeze3d.codecs.octree.tree import levels_of, masks_of, morton
+from squeeze3d.codecs.octree.tree import levels_of, masks_of
 from squeeze3d.errors import FormatError, LimitError
 
 SQUARE = np.array(list(itertools.product(range(64), repeat=2)))

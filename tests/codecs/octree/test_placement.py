@@ -6,6 +6,7 @@ import numpy as np
 from sample_assets import random
 
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
+from squeeze3d.codecs.morton import morton
 from squeeze3d.codecs.octree.placement import (
     WEIGHTS,
     decode_weights,
@@ -14,7 +15,7 @@ from squeeze3d.codecs.octree.placement import (
     fit,
     moved,
 )
-from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of, morton
+from squeeze3d.codecs.octree.tree import Nodes, levels_of, masks_of
 
 
 def nodes_of(cells: np.ndarray, depth: int) -> Nodes:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sample_assets import random
 
+from squeeze3d.codecs.morton import morton
 from squeeze3d.codecs.octree.planes import LENGTH, UNIT, Window, fit, near_planes
-from squeeze3d.codecs.octree.tree import POPCOUNT, Nodes, levels_of, masks_of, morton
+from squeeze3d.codecs.octree.tree import POPCOUNT, Nodes, levels_of, masks_of
 
 
 def tree(cells: np.ndarray, depth: int) -> tuple[list[Nodes], list[np.ndarray]]:

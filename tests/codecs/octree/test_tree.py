@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sample_assets import random
 
-from squeeze3d.codecs.octree.tree import OFFSETS, Nodes, levels_of, masks_of, morton
+from squeeze3d.codecs.morton import morton
+from squeeze3d.codecs.octree.tree import OFFSETS, Nodes, levels_of, masks_of
 
 
 def tree(cells: np.ndarray, depth: int) -> list[Nodes]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
-from squeeze3d.codecs.splats.places import MAX_BITS, cells_of, decode_places, encode_places, morton
+from squeeze3d.codecs.morton import cells_of, morton
+from squeeze3d.codecs.splats.places import MAX_BITS, decode_places, encode_places
 from squeeze3d.errors import FormatError
 
 
