@@ -105,7 +105,8 @@ def table(records: Sequence[Record]) -> str:
         "| best of sweep | its PSNR | smaller than sweep |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    ratios: list[tuple[float, ...]] = []
+    packed: list[tuple[float, float]] = []
+    factors: list[float] = []
     for row in sorted(records, key=lambda row: str(row["asset"])):
         cells = " x ".join(map(str, row["cells"]))
         ours = row["bytes"]
@@ -120,18 +121,18 @@ def table(records: Sequence[Record]) -> str:
             f"{row['half_floats']} B ({row['half_floats'] / ours:.0f} x)",
             f"{row['eight_bits']} B ({row['eight_bits'] / ours:.0f} x)",
         ]
+        packed.append((row["half_floats"] / ours, row["eight_bits"] / ours))
         if row["peer"] is None:
             columns += ["none", "", ""]
         else:
-            factor = row["peer_bytes"] / ours
-            columns += [f"{row['peer_bytes']} B ({row['peer']})", f"{row['peer_psnr']:.2f}", f"{factor:.1f} x"]
-            ratios.append((row["half_floats"] / ours, row["eight_bits"] / ours, factor))
+            factors.append(row["peer_bytes"] / ours)
+            columns += [f"{row['peer_bytes']} B ({row['peer']})", f"{row['peer_psnr']:.2f}", f"{factors[-1]:.1f} x"]
         lines.append("| " + " | ".join(columns) + " |")
-    if ratios:
-        middle = np.median(np.array(ratios), axis=0)
-        least = np.array(ratios).min(axis=0)
-        lines += ["", "Median factors: fp16 {:.0f}, 8 bits {:.0f}, sweep {:.1f}.".format(*middle)]
-        lines += ["Least factors: fp16 {:.0f}, 8 bits {:.0f}, sweep {:.1f}.".format(*least)]
+    if factors:
+        for name, which in (("Median", np.median), ("Least", np.min)):
+            half, eight = which(np.array(packed), axis=0)
+            text = f"{name} factors: fp16 {half:.0f}, 8 bits {eight:.0f}; sweep {which(factors):.1f}"
+            lines += ["", f"{text} on {len(factors)} fields."]
     return "\n".join(lines) + "\n"
 
 

@@ -11,11 +11,13 @@ file is the same however often that happened, but for what was measured in secon
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,6 +39,8 @@ VIEWS = "views"
 KEYS = ("asset", "contender", "setting")
 """What tells rows apart."""
 ORIGINAL = "original"
+OTHERS = math.inf, math.inf
+"""Place of rows that a plan does not know."""
 
 Progress = Callable[[str, float], None]
 
@@ -57,16 +61,91 @@ class Plan:
     threads: int = 1
     """Of each call."""
     jobs: int = 1
-    """Assets at once; 0 is one for each core."""
+    """Files at once; 0 is one for each core."""
     paper: bool = False
     """Whether to measure by the rules of the Squeeze3D paper as well."""
 
 
-@dataclass
-class _Count:
-    total: int
-    done: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+class _Subject:
+    """An asset that is measured: read, and with its views where they are needed."""
+
+    def __init__(self, plan: Plan, item: Item) -> None:
+        self.plan = plan
+        self.item = item
+        self.lock = threading.Lock()
+        """Held while something is measured."""
+        self.about: Record = {
+            "dataset": plan.dataset,
+            "asset": item.name,
+            "sha256": item.sha256(),
+            "licence": item.licence,
+        }
+        self._loaded = read(item.path)
+        self.kind = Kind.of(self._loaded.asset)
+        asset = self._loaded.asset
+        self.about |= {"kind": str(self.kind), "source_bytes": _size(self._loaded), "elements": _elements(asset)}
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Made by whoever needs it first, with the lock held."""
+        meter = Meter(self._loaded.asset, paper=self.plan.paper)
+        save_strip(meter.reference.images, self.plan.output / VIEWS, self.item.name, ORIGINAL)
+        return meter
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What makes one row."""
+
+    subject: _Subject
+    contender: Contender
+    setting: Setting
+    head: Record
+
+
+class _Queue:
+    """Tasks that are left, for threads to take one after the other, and the rows they make."""
+
+    def __init__(self, plan: Plan, log: Log, progress: Progress) -> None:
+        self._plan = plan
+        self._log = log
+        self._progress = progress
+        self._lock = threading.RLock()
+        self._tasks = self._all()
+        self._begun = 0
+        self.stopped = False
+
+    def take(self) -> _Task | None:
+        """The next one; None if there is nothing left to do."""
+        with self._lock:
+            return None if self.stopped else next(self._tasks, None)
+
+    def add(self, row: Record) -> None:
+        """Keep a row."""
+        with self._lock:
+            self._log.add(row)
+        # The asset that is under way counts as half done.
+        done = (self._begun - 0.5) / len(self._plan.items)
+        self._progress(f"{row['asset']}: {row['contender']}, {row['setting']}", done)
+
+    def _all(self) -> Iterator[_Task]:
+        plan, log = self._plan, self._log
+        for number, item in enumerate(plan.items, 1):
+            self._begun = number
+            try:
+                subject = _Subject(plan, item)
+            except Sq3Error as error:
+                about = {"dataset": plan.dataset, "asset": item.name, "sha256": item.sha256(), "licence": item.licence}
+                for one in plan.contenders:
+                    row = {**about, "contender": one.id, "setting": "any", "bytes": None, "error": error.message}
+                    if row not in log:
+                        self.add(row)
+                continue
+            for one in for_kind(plan.contenders, subject.kind):
+                for setting in one.settings(plan.sizes, subject.kind):
+                    head = {**subject.about, "contender": one.id, "setting": setting.label, "size": setting.size}
+                    if head not in log:
+                        yield _Task(subject, one, setting, head)
 
 
 def run(plan: Plan, progress: Progress = lambda stage, fraction: None, *, retry: bool = False) -> list[Record]:
@@ -83,35 +162,28 @@ def run(plan: Plan, progress: Progress = lambda stage, fraction: None, *, retry:
     _check_same(plan, log.records)
     if retry:
         log.keep(lambda row: row["error"] is None)
-    count = _Count(len(plan.items))
-    stopped = threading.Event()
+    queue = _Queue(plan, log, progress)
 
-    def work(item: Item) -> None:
-        for row in _rows(plan, item, log, stopped):
-            with count.lock:
-                log.add(row)
-            progress(f"{item.name}: {row['contender']}, {row['setting']}", count.done / count.total)
-        with count.lock:
-            count.done += 1
+    def work() -> None:
+        while (task := queue.take()) is not None:
+            queue.add({**task.head, **_row(plan, task)})
 
-    with ThreadPoolExecutor(plan.jobs or os.cpu_count()) as pool:
+    threads = plan.jobs or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            futures = [pool.submit(work, item) for item in plan.items]
-            for each in wait(futures, return_when=FIRST_EXCEPTION).done:
+            for each in wait([pool.submit(work) for _ in range(threads)], return_when=FIRST_EXCEPTION).done:
                 each.result()
         finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-    order = _order(plan)
-    log.sort(lambda row: order.get((row["asset"], row["contender"]), len(order)))
-    return [row for row in log.records if (row["asset"], row["contender"]) in order]
+            queue.stopped = True
+    place = _places(plan)
+    log.sort(place)
+    return [row for row in log.records if place(row) is not OTHERS]
 
 
 def known_rows(plan: Plan) -> list[Record]:
     """What is measured already, in the order of the plan."""
-    order = _order(plan)
-    rows = [row for row in Log(plan.output / ROWS, KEYS).records if (row["asset"], row["contender"]) in order]
-    return sorted(rows, key=lambda row: order[row["asset"], row["contender"]])
+    place = _places(plan)
+    return sorted((row for row in Log(plan.output / ROWS, KEYS).records if place(row) is not OTHERS), key=place)
 
 
 def _check_same(plan: Plan, rows: Sequence[Record]) -> None:
@@ -124,39 +196,29 @@ def _check_same(plan: Plan, rows: Sequence[Record]) -> None:
             )
 
 
-def _order(plan: Plan) -> dict[tuple[str, str], int]:
+def _places(plan: Plan) -> Callable[[Record], tuple[float, float]]:
+    """Where rows stand: by asset, contender and setting; `OTHERS` for those of other plans."""
     pairs = [(item.name, one.id) for item in plan.items for one in plan.contenders]
-    return {pair: place for place, pair in enumerate(pairs)}
+    order = {pair: place for place, pair in enumerate(pairs)}
+    settings = {
+        (one.id, str(kind), setting.label): place
+        for one in plan.contenders
+        for kind in one.kinds
+        for place, setting in enumerate(one.settings(plan.sizes, kind))
+    }
+
+    def place(row: Record) -> tuple[float, float]:
+        pair = order.get((row["asset"], row["contender"]))
+        if pair is None:
+            return OTHERS
+        # Settings of other plans come last, as they came.
+        return pair, settings.get((row["contender"], row.get("kind"), row["setting"]), math.inf)
+
+    return place
 
 
-def _rows(plan: Plan, item: Item, log: Log, stopped: threading.Event) -> Iterator[Record]:
-    """Rows of one asset that the log does not have."""
-    about: Record = {"dataset": plan.dataset, "asset": item.name, "sha256": item.sha256(), "licence": item.licence}
-    try:
-        loaded = read(item.path)
-    except Sq3Error as error:
-        for one in plan.contenders:
-            row = {**about, "contender": one.id, "setting": "any", "bytes": None, "error": error.message}
-            if row not in log:
-                yield row
-        return
-    kind = Kind.of(loaded.asset)
-    about |= {"kind": str(kind), "source_bytes": _size(loaded), "elements": _elements(loaded.asset)}
-    meter: Meter | None = None
-    for one in for_kind(plan.contenders, kind):
-        for setting in one.settings(plan.sizes, kind):
-            row = {**about, "contender": one.id, "setting": setting.label, "size": setting.size}
-            if row in log:
-                continue
-            if stopped.is_set():
-                return
-            if meter is None:
-                meter = Meter(loaded.asset, paper=plan.paper)
-                save_strip(meter.reference.images, plan.output / VIEWS, item.name, ORIGINAL)
-            yield {**row, **_row(plan, item, one, setting, meter)}
-
-
-def _row(plan: Plan, item: Item, one: Contender, setting: Setting, meter: Meter) -> Record:
+def _row(plan: Plan, task: _Task) -> Record:
+    one, item, setting = task.contender, task.subject.item, task.setting
     versions = one.versions()
     try:
         encoded = [
@@ -167,7 +229,8 @@ def _row(plan: Plan, item: Item, one: Contender, setting: Setting, meter: Meter)
         decoded = [
             call(_decode, one.id, dict(files), timeout=plan.timeout, threads=plan.threads) for _ in range(plan.runs)
         ]
-        figures = meter.measure(decoded[0].value)
+        with task.subject.lock:
+            figures = task.subject.meter.measure(decoded[0].value)
     except (CallFailedError, Sq3Error) as error:
         return {"bytes": None, "error": str(error), "versions": versions}
     save_strip(figures.views, plan.output / VIEWS, item.name, f"{one.id}-{setting.label}")

@@ -33,7 +33,6 @@ from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import Sq3Error, TargetSizeError
 from squeeze3d.geometry.normals import crease_normals
 from squeeze3d.geometry.surface import flatten
-from squeeze3d.texture.atlas import MAX_FACES
 
 STREAM, LOOK, PICTURE = "mesh.drc", "look.bin", "texture"
 CREASES = (40.0, 0.0, 180.0)
@@ -50,8 +49,8 @@ FACES = tuple(sorted({round(4 * 1.06**power) for power in range(150)}))
 """Numbers of faces that are tried: 4 to 23,640."""
 BITS_OF_A_TEXEL = 0.9
 """What suits a picture, as a first guess of its side."""
-TEXTURED_FACES = FACES[::2]
-"""With a texture, each number of faces takes an atlas of its own, which takes a second and more."""
+TEXTURED_FACES = FACES[: bisect(FACES, 12_000) : 2]
+"""With a texture, each number of faces takes an atlas of its own, which takes seconds where there are many."""
 FILLED = 0.97
 """Part of the bytes from which on no more faces are tried."""
 ATTEMPTS = 60
@@ -189,7 +188,14 @@ class Search:
             if better is best:
                 break
             best = better
-        return best
+        return None if best is None else self._finished(best)
+
+    def _finished(self, best: Attempt) -> Attempt:
+        """The same plan with the slow picture encoder, where that is better."""
+        if best.plan.colour is not Colour.TEXTURE or FORMATS[best.plan.format] != "AVIF":
+            return best
+        slow = self._attempt(best.plan, final=True)
+        return slow if slow is not None and slow.score > best.score else best
 
     def _starts(self) -> Iterator[Plan]:
         # Rough numbers of bits that suit what fits; neighbours do the rest.
@@ -215,16 +221,13 @@ class Search:
                 best = found
         return best
 
-    def _attempt(self, plan: Plan) -> Attempt | None:
+    def _attempt(self, plan: Plan, *, final: bool = False) -> Attempt | None:
         try:
-            encoded = self._filled(plan)
+            encoded = self._with_texture(plan, final) if plan.colour is Colour.TEXTURE else self._without_texture(plan)
         except Sq3Error:
             # Draco and xatlas refuse some shapes.
             return None
         return None if encoded is None else Attempt(plan, encoded, self._preview.score(self._decode(encoded.files)))
-
-    def _filled(self, plan: Plan) -> Encoded | None:
-        return self._with_texture(plan) if plan.colour is Colour.TEXTURE else self._without_texture(plan)
 
     def _without_texture(self, plan: Plan) -> Encoded | None:
         shop, hull = self._workshop, plan.hull
@@ -242,7 +245,7 @@ class Search:
             return None
         return Encoded({STREAM: streams[faces], LOOK: look}, _notes(plan, faces))
 
-    def _with_texture(self, plan: Plan) -> Encoded | None:
+    def _with_texture(self, plan: Plan, final: bool) -> Encoded | None:
         shop, hull, look = self._workshop, plan.hull, self._look(plan)
         room = self._size - len(look)
         wanted = (8 * room * (1 - plan.share) / BITS_OF_A_TEXEL) ** 0.5
@@ -257,7 +260,7 @@ class Search:
         if faces is None:
             return None
         canvas = shop.canvas(hull, faces, plan.bits, SIDES[middle])
-        picture = best_picture(canvas.picture(side), FORMATS[plan.format], room - len(canvas.data))
+        picture = best_picture(canvas.picture(side), FORMATS[plan.format], room - len(canvas.data), final=final)
         if picture is None:
             return None
         name = f"{PICTURE}.{FORMATS[plan.format].lower()}"
@@ -280,8 +283,9 @@ class Search:
         Sizes grow nearly linearly, so that a guess from the bytes of a face is close.
         """
         textured = plan.colour is Colour.TEXTURE
-        limit = min(self._workshop.most_faces(plan.hull), MAX_FACES if textured else FACES[-1])
-        steps = [*(faces for faces in (TEXTURED_FACES if textured else FACES) if faces < limit), limit]
+        steps = TEXTURED_FACES if textured else FACES
+        limit = min(self._workshop.most_faces(plan.hull), steps[-1])
+        steps = [*(faces for faces in steps if faces < limit), limit]
         key = plan.colour, plan.hull
         low, high = -1, len(steps)
         guess = bisect(steps, budget / self._rates.get(key, 3.0)) - 1

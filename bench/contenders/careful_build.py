@@ -21,7 +21,7 @@ from squeeze3d.geometry.refit import fit_vertices, refit, restore_bounds, surfac
 from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangles
 from squeeze3d.geometry.simplify import Simplifier, TriangleMesh
 from squeeze3d.geometry.surface import Surface
-from squeeze3d.texture.atlas import Atlas, Texels, locate_texels, splat_texels, unwrap
+from squeeze3d.texture.atlas import MAX_FACES, Atlas, Texels, locate_texels, splat_texels, unwrap, unwrap_in_parts
 
 FIT_POINTS = 20_000
 """Samples that vertices and their colours are fitted to."""
@@ -30,8 +30,8 @@ REACH = 0.02
 STIFFNESS = 0.05
 FINEST = 4
 """Samples across a texel of a small picture."""
-MOST_SAMPLES = 1024
-"""Samples across a picture."""
+MOST_SAMPLES = 768
+"""Samples across a picture; at least one for each of its texels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,10 @@ class Workshop:
         key = hull, faces, side
         if key not in self._atlases:
             mesh = self.shape(hull, faces)
-            self._atlases[key] = unwrap(mesh.positions, mesh.triangles, side)
+            if len(mesh.triangles) <= MAX_FACES:
+                self._atlases[key] = unwrap(mesh.positions, mesh.triangles, side)
+            else:
+                self._atlases[key] = unwrap_in_parts(mesh.positions, mesh.triangles, side, padding=1)
         return self._atlases[key]
 
     def canvas(self, hull: bool, faces: int, bits: int, side: int) -> Canvas:
@@ -167,7 +170,7 @@ class Workshop:
             assert back.triangles is not None
             assert back.uvs is not None
             aspect = self._atlas(hull, faces, side).aspect
-            columns = min(2 * FINEST * side, MOST_SAMPLES)
+            columns = min(2 * FINEST * side, max(MOST_SAMPLES, 2 * side))
             texels = locate_texels(np.asarray(back.uvs)[back.triangles], (max(1, round(columns * aspect)), columns))
             mesh = TriangleMesh(self.pose.to_canonical(back.positions), np.asarray(back.triangles))
             seen = self._seen(mesh, texels.faces, texels.weights)
@@ -179,22 +182,22 @@ class Workshop:
         return self.pose.to_original(mesh.positions).astype(np.float32)
 
 
-def encode_picture(pixels: NDArray[np.uint8], format: str, quality: int) -> bytes:
-    """(H, W, 3 or 4) pixels as WEBP or AVIF."""
+def encode_picture(pixels: NDArray[np.uint8], format: str, quality: int, *, final: bool = True) -> bytes:
+    """(H, W, 3 or 4) pixels as WEBP or AVIF; AVIF is fast and a little larger where it is not final."""
     import PIL.Image
 
     out = io.BytesIO()
-    effort = {"method": 6, "alpha_quality": 60} if format == "WEBP" else {"speed": 4}
+    effort = {"method": 6, "alpha_quality": 60} if format == "WEBP" else {"speed": 4 if final else 8}
     PIL.Image.fromarray(pixels).save(out, format=format, quality=quality, **effort)
     return out.getvalue()
 
 
-def best_picture(pixels: NDArray[np.uint8], format: str, room: int) -> bytes | None:
+def best_picture(pixels: NDArray[np.uint8], format: str, room: int, *, final: bool = True) -> bytes | None:
     """Of the highest quality within a number of bytes; None if there is none."""
     low, high, best = 1, 95, None
     while low <= high:
         quality = (low + high) // 2
-        data = encode_picture(pixels, format, quality)
+        data = encode_picture(pixels, format, quality, final=final)
         if len(data) <= room:
             best, low = data, quality + 1
         else:

@@ -15,7 +15,7 @@ class Preview(Reference):
     """
 
     def __init__(self, asset: Asset, *, resolution: int = RESOLUTION) -> None:
-        super().__init__(asset, resolution=resolution, supersample=1)
+        super().__init__(asset, resolution=resolution)
         self.cameras = preview_rig(asset.bounds(), resolution=resolution)
 
     def score(self, decoded: Asset) -> float:

@@ -17,7 +17,7 @@ from squeeze3d.assets.splats import Splats
 from squeeze3d.bench.datasets.base import Dataset, Item, Progress, cache_folder
 
 LICENCE = "CC0-1.0"
-FIELD_SIDE = 40
+FIELD_SIDE = 32
 
 
 def _turned(rings: int, segments: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -46,7 +46,7 @@ def _glaze(places: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def vase() -> Mesh:
     """A vase with a texture."""
-    places, triangles = _turned(64, 96)
+    places, triangles = _turned(40, 48)
     side = 256
     rows, columns = np.mgrid[:side, :side]
     texels = np.stack([1 - (rows.ravel() + 0.5) / side, (columns.ravel() + 0.5) / side], axis=1)
@@ -65,18 +65,9 @@ def _ring(places: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.stack([out * np.cos(along), thick * np.sin(around), -out * np.sin(along)], axis=1).astype(np.float32)
 
 
-def ring() -> Mesh:
-    """A bumpy ring with colours at its vertices."""
-    places, triangles = _turned(48, 160)
-    positions = _ring(places)
-    colours = np.ones((len(positions), 4), dtype=np.float32)
-    colours[:, :3] = (0.5 + 0.5 * np.sin(3 * positions + np.arange(3))) ** 2
-    return Mesh((Primitive(positions, triangles, colours=colours, material=0),), (Material(metallic=0.0),))
-
-
 def vase_points() -> PointCloud:
-    """8,000 coloured points of the vase."""
-    places = np.random.default_rng(1).random((8000, 2))
+    """6,000 coloured points of the vase."""
+    places = np.random.default_rng(1).random((6000, 2))
     colours = np.full((len(places), 4), 255, dtype=np.uint8)
     colours[:, :3] = np.rint(255 * _glaze(places))
     return PointCloud(_vase(places), colours)
@@ -96,9 +87,9 @@ def cloud_field() -> RadianceField:
 
 
 def ring_splats() -> Splats:
-    """2,000 Gaussians on the ring."""
+    """1,500 Gaussians on the ring."""
     numbers = np.random.default_rng(2)
-    places = numbers.random((2000, 2))
+    places = numbers.random((1500, 2))
     positions = _ring(places)
     rgb = (0.5 + 0.5 * np.sin(3 * positions + np.arange(3))) ** 2
     turns = numbers.normal(size=(len(places), 4))
@@ -114,7 +105,6 @@ def ring_splats() -> Splats:
 
 MAKERS: Mapping[str, Callable[[], Asset]] = {
     "vase.glb": vase,
-    "ring.glb": ring,
     "vase.ply": vase_points,
     "ball.npz": cloud_field,
     "ring-splats.ply": ring_splats,
@@ -122,11 +112,11 @@ MAKERS: Mapping[str, Callable[[], Asset]] = {
 
 
 class Samples(Dataset):
-    """Two meshes, a point cloud, a field and splats, written to the cache."""
+    """A mesh, a point cloud, a field and splats, written to the cache."""
 
     id = "samples"
     summary = "small made assets of all kinds"
-    sizes = (1000, 3000, 10_000)
+    sizes = (1000, 4000)
     effort = 1
 
     def items(self, limit: int | None, progress: Progress) -> list[Item]:

@@ -12,14 +12,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -58,6 +60,8 @@ class SortedCloud:
     @cached_property
     def tree(self) -> cKDTree:
         """Tree over the distinct positions."""
+        from scipy.spatial import cKDTree
+
         return cKDTree(self.positions[self.starts])
 
     def __len__(self) -> int:
@@ -225,6 +229,8 @@ class Pairs:
 
 def within(cloud: SortedCloud, points: Floats, radius: float) -> Iterator[Pairs]:
     """All points of the cloud strictly closer than `radius` to each point, in runs of bounded size."""
+    from scipy.spatial import cKDTree
+
     reach = radius * (1 + 1e-9)  # The tree rounds differently; the exact comparison follows.
     positions = cloud.positions[cloud.starts]
     every = cloud.tree if len(cloud.starts) == len(cloud) else cKDTree(cloud.positions)

@@ -27,6 +27,8 @@ from squeeze3d.metrics.views import Views, check_views, unit_floats
 
 PIXELS_PER_DEGREE = 0.7 * 3840 / 0.7 * math.pi / 180
 """FLIP's standard viewing condition: a 4K screen 0.7 m wide, seen from 0.7 m; 67.02 pixels per degree."""
+FILTER_DEGREES = 0.14
+"""Radius of FLIP's widest filter, that of blue and yellow: three deviations of sqrt(0.04 / 2) / pi degrees."""
 ALEXNET_WEIGHTS = "alexnet-owt-7be5be79.pth"
 """File in torch's cache that LPIPS needs. The last part of the name starts the SHA-256 of its content."""
 LPIPS_SMALLEST = 31
@@ -49,11 +51,33 @@ def flip(reference: Views, test: Views, *, pixels_per_degree: float = PIXELS_PER
     except Exception as error:  # A broken binary may raise anything.
         return Unavailable(f"flip-evaluator cannot be loaded: {_line(error)}", "pip install flip-evaluator")
     settings = {"ppd": float(pixels_per_degree)}
-    views = tuple(
-        float(evaluate(_pixels(a), _pixels(b), "LDR", applyMagma=False, parameters=dict(settings))[1])
-        for a, b in zip(reference, test, strict=True)
-    )
+
+    def score(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+        part, share = _differing(a, b, math.ceil(2 * FILTER_DEGREES * pixels_per_degree))
+        if not share:
+            return 0.0
+        found = evaluate(_pixels(a[part]), _pixels(b[part]), "LDR", applyMagma=False, parameters=dict(settings))
+        return share * float(found[1])
+
+    views = tuple(score(a, b) for a, b in zip(reference, test, strict=True))
     return ViewScores(math.fsum(views) / len(views), views)
+
+
+def _differing(a: NDArray[np.float32], b: NDArray[np.float32], margin: int) -> tuple[tuple[slice, slice], float]:
+    """Rectangle around all pixels that differ, and its share of the image.
+
+    Pixels further away than two filters' reach see the same and have no error: the mean over the image is that over the
+    rectangle times its share.
+    """
+    differs = (a != b).any(axis=2)
+    rectangle = []
+    for axis in (1, 0):
+        found = np.flatnonzero(differs.any(axis=axis))
+        if not len(found):
+            return (slice(0), slice(0)), 0.0
+        rectangle.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + margin + 1))
+    part = rectangle[0], rectangle[1]
+    return part, differs[part].size / differs.size
 
 
 def lpips(reference: Views, test: Views) -> ViewScores | Unavailable:

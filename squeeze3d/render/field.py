@@ -22,10 +22,6 @@ from squeeze3d.render.images import CHANNELS, Channel, Images, render_in_groups,
 
 Density = Literal["auto", "linear", "log"]
 
-_DARK = np.float32(1e-4)
-"""Rays end where less light than this would come through."""
-_KEPT = 0.8
-"""Part of the rays under way that must not be done yet."""
 _MAX_LOG = 30.0
 """Logarithmic densities are clipped here; a cell this dense is solid at any size."""
 
@@ -68,7 +64,7 @@ class FieldRenderer:
         occupied = maximum_filter(sigma > 0, size=3, mode="nearest")
         self._empty = bool(~occupied.any())
         distance = np.zeros(sigma.shape, np.int32) if self._empty else distance_transform_cdt(~occupied, "chessboard")
-        self._distance = np.ascontiguousarray(distance, dtype=np.int32).reshape(-1)
+        self._distance = np.ascontiguousarray(distance, dtype=np.int32)
 
     def render(
         self, cameras: Sequence[Camera], *, supersample: int = 1, channels: Collection[Channel] = CHANNELS
@@ -88,49 +84,22 @@ class FieldRenderer:
 
     def _march(self, rays: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Emitted colour, light that comes through and depth times opacity of (N, 6) rays."""
-        colour = np.zeros((3, len(rays)), dtype=np.float32)
+        from squeeze3d.render.march import march
+
+        colour = np.zeros((len(rays), 3), dtype=np.float32)
         light = np.ones(len(rays), dtype=np.float32)
         depth = np.zeros(len(rays), dtype=np.float32)
+        if self._empty:
+            return colour, light, depth
         # Coordinates in cells; lengths along the ray stay depths.
         origin = rays[:, :3] / self._cell.astype(np.float32)
         direction = rays[:, 3:] / self._cell.astype(np.float32)
-        enter, leave = self._clip(origin, direction)
-        target = np.flatnonzero((leave > enter) & (not self._empty))
-        origin, direction, enter, leave = origin[target], direction[target], enter[target], leave[target]
-        stretch = np.sqrt((rays[target, 3:] ** 2).sum(axis=1))
+        span = np.stack(self._clip(origin, direction), axis=1)
+        stretch = np.sqrt((rays[:, 3:] ** 2).sum(axis=1))
         step = np.float32(self._cell.min() / 2) / stretch
-        last = np.ceil((leave - enter) / step).astype(np.int64) - 1
-        number = np.zeros(len(target), dtype=np.int64)
-        going = np.ones(len(target), dtype=bool)
-        while going.any():
-            # Rays that are done go along without effect until there are enough of them to be worth dropping.
-            if np.count_nonzero(going) < _KEPT * len(going):
-                kept = np.flatnonzero(going)
-                # `take` copies rows several times as fast as an index does.
-                origin, direction = origin.take(kept, axis=0), direction.take(kept, axis=0)
-                enter, leave, step, stretch = enter[kept], leave[kept], step[kept], stretch[kept]
-                last, number, target, going = last[kept], number[kept], target[kept], going[kept]
-            near = enter + number * step
-            width = np.minimum(step, leave - near)
-            middle = near + width / 2
-            place = origin + direction * middle[:, None]
-            free = self._distance[self._cell_of(place)]
-            hit = np.flatnonzero((free == 0) & going)
-            value = self._lookup(place.take(hit, axis=0))
-            optical = value[:, 3] * width[hit] * (stretch[hit] / np.float32(self._unit))
-            opacity = -np.expm1(-optical)
-            some = target[hit]
-            share = light[some] * opacity
-            hue = np.divide(value[:, :3], value[:, 3:], out=np.zeros_like(value[:, :3]), where=value[:, 3:] > 0)
-            for channel in range(3):
-                colour[channel, some] += share * hue[:, channel]
-            depth[some] += share * middle[hit]
-            light[some] *= 1 - opacity
-            # Half a cell a sample: `free` cells of nothing around a sample are 2 * free - 1 samples to skip to.
-            number += np.maximum(1, 2 * free - 1)
-            going &= number <= last
-            going[hit] &= light[some] > _DARK
-        return np.ascontiguousarray(colour.T), light, depth
+        optical = stretch / np.float32(self._unit)
+        march(origin, direction, span, step, optical, self._padded, self._distance, colour, light, depth)
+        return colour, light, depth
 
     def _clip(
         self, origin: NDArray[np.float32], direction: NDArray[np.float32]
@@ -140,28 +109,3 @@ class FieldRenderer:
         first, second = -origin / safe, (self._shape.astype(np.float32) - origin) / safe
         enter = np.minimum(first, second).max(axis=1)
         return np.maximum(enter, np.float32(0)), np.maximum(first, second).min(axis=1)
-
-    def _cell_of(self, place: NDArray[np.float32]) -> NDArray[np.int64]:
-        _, ny, nz = self._shape
-        x, y, z = (np.clip(place[:, k].astype(np.int64), 0, self._shape[k] - 1) for k in range(3))
-        cell: NDArray[np.int64] = (x * ny + y) * nz + z
-        return cell
-
-    def _lookup(self, place: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Trilinear (N, 4) density-weighted colour and density at (N, 3) places in cells."""
-        # Samples sit at the centres of cells, and the border shifts indices by one.
-        shifted = np.clip(place, 0, self._shape.astype(np.float32)) + np.float32(0.5)
-        low = np.minimum(shifted.astype(np.int64), self._shape)
-        part = shifted - low
-        _, ny, nz = self._padded.shape[:3]
-        flat = self._padded.reshape(-1, 4)
-        base = (low[:, 0] * ny + low[:, 1]) * nz + low[:, 2]
-        result = np.zeros((len(place), 4), dtype=np.float32)
-        for dx in (0, 1):
-            wx = part[:, 0] if dx else 1 - part[:, 0]
-            for dy in (0, 1):
-                wy = part[:, 1] if dy else 1 - part[:, 1]
-                at = base + (dx * ny + dy) * nz
-                result += flat.take(at, axis=0) * (wx * wy * (1 - part[:, 2]))[:, None]
-                result += flat.take(at + 1, axis=0) * (wx * wy * part[:, 2])[:, None]
-        return result

@@ -38,8 +38,8 @@ def fragments(
     resolution : rows and columns of the image; what lies outside is left out.
     """
     height, width = resolution
-    left, right = _span(columns, reach_x, width)
-    top, bottom = _span(rows, reach_y, height)
+    left, right = pixel_range(columns, reach_x, width)
+    top, bottom = pixel_range(rows, reach_y, height)
     wide = np.maximum(right - left + 1, 0)
     sizes = wide * np.maximum(bottom - top + 1, 0)
     ends = np.cumsum(sizes)
@@ -57,7 +57,7 @@ def fragments(
         start = stop
 
 
-def _span(
+def pixel_range(
     place: NDArray[np.floating], reach: NDArray[np.floating], size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last pixel, clipped to the image; last < first where there is none."""

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from squeeze3d.assets.splats import Splats
 from squeeze3d.render.camera import Camera
-from squeeze3d.render.fragments import Fragments, fragments
+from squeeze3d.render.fragments import pixel_range
 from squeeze3d.render.images import CHANNELS, Channel, Images, render_in_groups, shaped
 
 # Constants of the reference renderer.
 _BLUR = 0.3  # added to the variances, in pixels squared: no splat is narrower than a pixel
-_MAX_ALPHA = 0.99
 _MIN_ALPHA = 1 / 255
-_DARK = 1e-4  # pixels end where less light than this would come through
 _FRUSTUM = 1.3  # the Jacobian is taken no further outside the view than this
 
 _C0 = 0.28209479177387814
@@ -85,16 +83,20 @@ class SplatRenderer:
         return shaped(cameras, channels, albedo=colour, shaded=colour, depth=depth, mask=mask)
 
     def _draw_view(self, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        from squeeze3d.render.blend import blend
+
         height, width = camera.resolution
         seen = self._project(camera)
-        light = np.ones(height * width)
-        sums = np.zeros((height * width, 4))
-        for part in fragments(seen.x, seen.y, seen.reach_x, seen.reach_y, camera.resolution):
-            _composite(part, seen, light, sums, width)
+        light = np.ones((height, width))
+        sums = np.zeros((height, width, 4))
+        left, right = pixel_range(seen.x, seen.reach_x, width)
+        top, bottom = pixel_range(seen.y, seen.reach_y, height)
+        blend(seen.shape, seen.values, np.stack([left, top], axis=1), np.stack([right, bottom], axis=1), light, sums)
         covered = 1 - light
-        depth = np.full(len(light), np.inf)
-        np.divide(sums[:, 3], covered, out=depth, where=covered > 0)
-        return np.clip(sums[:, :3] + light[:, None], 0, 1), depth, covered
+        depth = np.full(light.shape, np.inf)
+        np.divide(sums[..., 3], covered, out=depth, where=covered > 0)
+        colour = np.clip(sums[..., :3] + light[..., None], 0, 1)
+        return colour.reshape(-1, 3), depth.reshape(-1), covered.reshape(-1)
 
     def _project(self, camera: Camera) -> _Projected:
         place = camera.project(self._positions)
@@ -143,38 +145,6 @@ class SplatRenderer:
         direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-30)
         basis = sh_basis(direction, self._sh.shape[2])
         return np.maximum(0.5 + (self._sh[front] * basis[:, None, :]).sum(axis=2), 0)
-
-
-def _composite(
-    part: Fragments,
-    seen: _Projected,
-    light: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    width: int,
-) -> None:
-    """Put fragments, near to far, behind what `light` has left through; updates `light` and `sums`."""
-    half = np.float32(0.5)
-    x, y, xx, xy, yy, opacity = seen.shape[part.owners].T
-    dx, dy = part.columns.astype(np.float32) + half - x, part.rows.astype(np.float32) + half - y
-    power = (half * xx * dx + xy * dy) * dx + half * yy * dy * dy
-    alpha = np.minimum(opacity * np.exp(-power), np.float32(_MAX_ALPHA))
-    pixels = part.rows * width + part.columns
-    kept = np.flatnonzero((alpha >= _MIN_ALPHA) & (light[pixels] > _DARK))
-    if not len(kept):
-        return
-    # Fragments of one pixel side by side, still near to far.
-    kept = kept[np.argsort(pixels[kept], kind="stable")]
-    alpha, pixels, at = alpha[kept].astype(np.float64), pixels[kept], part.owners[kept]
-    starts = np.flatnonzero(np.diff(pixels, prepend=-1))
-    lengths = np.diff(starts, append=len(pixels))
-    passed = np.log1p(-alpha)
-    before = np.cumsum(passed) - passed
-    before -= np.repeat(before[starts], lengths)
-    arriving = light[pixels] * np.exp(before)
-    share = np.where(arriving > _DARK, arriving * alpha, 0)
-    places = pixels[starts]
-    sums[places] += np.add.reduceat(share[:, None] * seen.values[at], starts, axis=0)
-    light[places] -= np.add.reduceat(share, starts)
 
 
 def sh_basis(direction: NDArray[np.float64], count: int) -> NDArray[np.float64]:
