@@ -87,6 +87,7 @@ SPEC = CodecSpec(
     encode=encode,
     decode=decode,
     chunks={BOX: "box"},
+    memory=(150, 250),
     aims=True,
     usual=500,
 )

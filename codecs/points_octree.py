@@ -76,4 +76,5 @@ SPEC = CodecSpec(
     decode=decode,
     aims=True,
     usual=4000,
+    memory=(320, 2000),
 )

@@ -31,10 +31,11 @@ from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters
+from squeeze3d.codecs.memory import check_encoding
 from squeeze3d.codecs.registry import codec_by_id, codecs
 from squeeze3d.codecs.size_search import SizeSearch, Trial
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind, RawFiles
-from squeeze3d.errors import InputError, TargetSizeError, UnsupportedError, UsageError
+from squeeze3d.errors import InputError, LimitError, TargetSizeError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from squeeze3d.quality.goal import Goal
@@ -72,6 +73,8 @@ class Request:
     effort: int = DEFAULT_EFFORT
     metadata: bool = True
     """Whether measurements are stored in the file."""
+    max_memory: int | None = None
+    """Bytes that encoding may take, by estimate; None for what the machine has."""
 
     @property
     def evaluations(self) -> int:
@@ -115,7 +118,7 @@ def select(loaded: Loaded, request: Request, progress: Progress) -> Choice:
     """Encode an asset as the request asks.
 
     Raises UsageError (unknown codec, options without a codec), UnsupportedError (the codec does not take this kind of
-    asset), TargetSizeError (nothing fits).
+    asset), TargetSizeError (nothing fits), LimitError (not enough memory for any codec).
     """
     if request.target_size is not None and request.target_size <= 0:
         raise UsageError(f"target size must be positive, not {request.target_size}")
@@ -148,7 +151,7 @@ class _Selection:
     def run(self) -> Choice:
         request = self.request
         best: _Result | None = None
-        for spec in sorted(self._eligible(), key=self._turn):
+        for spec in self._that_fit_memory():
             if best is not None and self._leaves_nothing(best, spec):
                 continue
             if spec.fidelity is Fidelity.LOSSLESS:
@@ -196,6 +199,22 @@ class _Selection:
         if self.request.goal is not None:
             return best.margin >= 0 and best.size <= spec.worth
         return spec.worth > 0 and best.measurement is not None and best.measurement.overall >= PERFECT
+
+    def _that_fit_memory(self) -> list[CodecSpec]:
+        """Codecs to try, in their order. Raises LimitError if there is memory for none of them."""
+        searches = self.request.goal is not None or self.request.target_size is not None
+        fitting, refusal = [], None
+        for spec in sorted(self._eligible(), key=self._turn):
+            try:
+                check_encoding(spec, self.loaded, self.request.max_memory, searches=searches)
+            except LimitError as error:
+                refusal = error
+                self.tried.append({"codec": spec.id, "reason": error.message})
+            else:
+                fitting.append(spec)
+        if refusal is not None and not fitting:
+            raise refusal
+        return fitting
 
     def _eligible(self) -> tuple[CodecSpec, ...]:
         name = self.request.codec

@@ -164,6 +164,9 @@ class CodecSpec:
     sizes of more than twice as much."""
     worth: int = 0
     """Another codec's file of at most so many bytes is left at that: this one is not tried."""
+    memory: tuple[int, int] = (0, 0)
+    """Bytes that encoding takes for each triangle, point, cell or splat, measured and rounded up: with options that are
+    given, and with a search for a size or a quality."""
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None

@@ -24,6 +24,7 @@ from squeeze3d.assets.splats import Splats
 from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import unpack_parameters
+from squeeze3d.codecs.memory import check_file
 from squeeze3d.codecs.registry import codec_by_wire, codecs
 from squeeze3d.codecs.select import DEFAULT_EFFORT, MEASURED, Request, select
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Kind, RawFiles
@@ -101,6 +102,7 @@ def compress(
     format: str | None = None,
     strict: bool = False,
     device: str = "auto",
+    max_memory: int | None = None,
 ) -> bytes:
     """Compress an asset to the bytes of a .sq3 file.
 
@@ -118,10 +120,13 @@ def compress(
     format : format of `source` if its name does not tell (`glb`, `obj` ...).
     strict : raise instead of dropping anything.
     device : where networks run: `cpu`, `cuda`, `mps`, or `auto` for the fastest there is. Classical codecs use none.
+    max_memory : bytes that encoding may take, by estimate: codecs that take more are not tried. What the machine has if
+        None.
 
     Raises
     ------
     InputError, FormatError : the asset cannot be read.
+    LimitError : encoding would take more than `max_memory`.
     TargetSizeError : nothing fits `target_size`.
     UsageError : unknown codec or option.
     UnsupportedError : `strict` and something would be lost.
@@ -146,6 +151,7 @@ def compress(
         format=format,
         strict=strict,
         device=device,
+        max_memory=max_memory,
     ).data
 
 
@@ -161,13 +167,16 @@ def encode(
     format: str | None = None,
     strict: bool = False,
     device: str = "auto",
+    max_memory: int | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> Encoded:
     """Like `compress`, but returns the report as well. `progress` is called with a step name and a fraction."""
     started = time.perf_counter()
+    if isinstance(source, str | Path):
+        check_file(Path(source), max_memory)
     loaded, source_bytes = _load(source, format)
     goal = _goal(quality, loaded, default=codec is None and target_size is None and not options)
-    request = Request(target_size, goal, codec, options or {}, effort, metadata)
+    request = Request(target_size, goal, codec, options or {}, effort, metadata, max_memory)
     with using(device):
         choice = select(loaded, request, progress)
     losses = LossReport(loaded.losses)

@@ -74,6 +74,15 @@ def compress(
     strict: Annotated[bool, typer.Option("--strict", help="Fail instead of dropping anything.")] = False,
     format: shared.InputFormat = None,
     device: shared.Device = AUTO,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Most memory that encoding may take, by estimate, such as 500MB or 4GiB. [default: the machine's]",
+            show_default=False,
+        ),
+    ] = None,
     force: shared.Force = False,
     jobs: shared.Jobs = "1",
     quiet: shared.Quiet = False,
@@ -91,6 +100,7 @@ def compress(
         effort=parse_whole(effort, "--effort", *EFFORTS),
         metadata=not no_metadata,
         device=device,
+        max_memory=None if max_memory is None else parse_size(max_memory, "--max-memory"),
     )
     destination = Destination(output, stdout, output_dir)
     reporter = Reporter("compress", as_json=as_json, quiet=quiet, verbose=verbose, names=len(inputs) > 1)
@@ -110,6 +120,7 @@ class _Request:
     effort: int
     metadata: bool
     device: str
+    max_memory: int | None
 
     def check(self) -> None:
         """Raise UsageError for what no input can make right."""
@@ -198,6 +209,7 @@ def _work(task: _Task, progress: Progress) -> _Product:
             effort=request.effort,
             metadata=request.metadata,
             device=request.device,
+            max_memory=request.max_memory,
             progress=progress,
         )
     record: dict[str, Any] = {

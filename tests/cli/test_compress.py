@@ -344,3 +344,11 @@ def test_native_chatter_does_not_reach_stdout(
     assert stop.value.code == 0
     assert squeeze3d.inspect(out).codec.id == "any.raw"
     assert b"[Open3D WARNING]" in err
+
+
+def test_memory_limit_reaches_the_encoder(sq3d: Run, cube: Path) -> None:
+    run = sq3d("compress", cube, "--max-memory", "50")
+    assert run.code == 6
+    assert "error: reading" in run.err
+    assert "`--max-memory`" in run.err
+    assert not cube.with_suffix(".sq3").exists()

@@ -40,6 +40,21 @@ class TestFlip:
     def test_is_symmetric(self, pair):
         assert flip(*pair).value == pytest.approx(flip(*pair[::-1]).value, abs=1e-6)
 
+    @pytest.mark.parametrize("ppd", [20.0, 67.0, 120.0])
+    def test_looking_where_views_differ_is_looking_everywhere(self, ppd):
+        import flip_evaluator
+
+        a = np.random.default_rng(3).random((1, 120, 150, 3)).astype(np.float32)
+        for rows, columns in (
+            (slice(50, 60), slice(70, 75)),
+            (slice(0, 3), slice(140, 150)),
+            (slice(118, 119), slice(0, 80)),
+        ):
+            b = a.copy()
+            b[0, rows, columns] = 0
+            whole = flip_evaluator.evaluate(a[0], b[0], "LDR", applyMagma=False, parameters={"ppd": ppd})[1]
+            assert flip(a, b, pixels_per_degree=ppd).value == pytest.approx(whole, rel=1e-5)
+
     def test_bytes_count_as_floats(self, pair):
         a, b = (np.round(i * 255).astype(np.uint8) for i in pair)
         assert flip(a, b).value == pytest.approx(flip(a / 255.0, b / 255.0).value, abs=1e-6)
