@@ -18,7 +18,8 @@ from squeeze3d.errors import Sq3Error
 P = ParamSpec("P")
 T = TypeVar("T")
 _STATUS = Path("/proc/self/status")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What numerical libraries read when they are loaded."""
 _environment = Lock()
 
 
@@ -53,7 +54,7 @@ def call(function: Callable[P, T], *arguments: P.args, timeout: float, threads: 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(theirs, function, arguments))
-    with _environment, _changed(dict.fromkeys(_THREADS, str(threads))):
+    with _environment, _changed(dict.fromkeys(THREAD_VARIABLES, str(threads))):
         process.start()
     theirs.close()
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from squeeze3d.assets.source import Asset
+from squeeze3d.metrics.image import psnr
+from squeeze3d.quality.figures import CAP
 from squeeze3d.quality.measure import Reference
 from squeeze3d.render.camera import preview_rig
 
@@ -19,5 +21,11 @@ class Preview(Reference):
         self.cameras = preview_rig(asset.bounds(), resolution=resolution)
 
     def score(self, decoded: Asset) -> float:
-        """`Measurement.overall`, in dB: for meshes the mean of the PSNR of colours and of lit colours."""
-        return self.measure(decoded).overall
+        """`Measurement.overall` by views alone, in dB: the mean of the PSNR of colours and of lit colours.
+
+        Without the rest of a measurement, which takes a third of the time.
+        """
+        views = self.render(decoded)
+        lit = [name for name in self.channels if name != "mask"]
+        found = [psnr(self.images.channel(name), views.channel(name)).value for name in lit]
+        return sum(min(value, CAP) for value in found) / len(found)

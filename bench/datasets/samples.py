@@ -116,7 +116,7 @@ class Samples(Dataset):
 
     id = "samples"
     summary = "small made assets of all kinds"
-    sizes = (1000, 4000)
+    sizes = (2000,)
     effort = 1
 
     def items(self, limit: int | None, progress: Progress) -> list[Item]:

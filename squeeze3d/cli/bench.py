@@ -80,7 +80,7 @@ def bench(
         typer.Option(
             "--sizes",
             metavar="LIST",
-            help="Sizes to compare at. [default: 500,1kB,3kB,10kB,30kB; for samples 1kB,4kB]",
+            help="Sizes to compare at. [default: 500,1kB,3kB,10kB,30kB; for samples 2kB]",
             show_default=False,
         ),
     ] = None,

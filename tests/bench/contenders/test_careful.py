@@ -64,6 +64,11 @@ def test_more_bytes_look_better_and_search_is_worth_it(tmp_path: Path, monkeypat
     assert round_trip(Careful(), path, Setting.of_size(4000))[2].overall < results["4000"]
 
 
+def test_preview_scores_what_is_measured():
+    preview, asset = Preview(vase()), sample_assets.vertex_colours()
+    assert preview.score(asset) == pytest.approx(preview.measure(asset).overall, abs=1e-9)
+
+
 def test_texture_is_baked_after_quantisation():
     shop = Workshop(flatten(vase()))
     canvas = shop.canvas(False, 300, 9, 96)
