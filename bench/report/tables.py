@@ -43,12 +43,16 @@ def count(kind: Kind, number: int) -> str:
 
 
 def in_short(results: Results) -> Iterator[str]:
-    """Sentences on how often the first of ours beats the best peer."""
+    """Sentences on how often that of ours which does best at a size beats the best peer."""
     for kind in results.kinds():
-        first = next((name for name in results.contenders(kind) if name in results.ours), None)
-        for wins in results.wins(kind):
-            if wins.ours == first and wins.figure == RATED[kind][0]:
-                yield _sentence(wins)
+        known = [wins for wins in results.wins(kind) if wins.figure == RATED[kind][0]]
+        for size in dict.fromkeys(wins.size for wins in known):
+            yield _sentence(max((wins for wins in known if wins.size == size), key=_merit))
+
+
+def _merit(wins: Wins) -> tuple[float, int]:
+    """Where nothing can be compared, what can be done at all counts."""
+    return -math.inf if wins.margin is None else wins.margin.mean, wins.alone - wins.failed
 
 
 def _sentence(wins: Wins) -> str:

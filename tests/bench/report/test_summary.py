@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from made_runs import SIZES, made, row
 
+from squeeze3d.bench.report.tables import in_short
 from squeeze3d.bench.summary import CAP, CLOUD_CAP, OBJECT, Rate, Results, Spread, Wins, value
 from squeeze3d.codecs.spec import Kind
 
@@ -189,3 +190,18 @@ def test_failures_are_grouped_by_error_and_none_is_lost():
     assert sum(len(failure.places) for failure in failures) == sum(row["error"] is not None for row in run.rows)
     assert failures[0].contender == "gltfpack"
     assert any(failure.places == (("broken.glb", "any"),) for failure in failures)
+
+
+def test_the_short_sentence_is_about_that_of_ours_which_does_best_at_a_size():
+    sentences = list(
+        in_short(
+            results(
+                sized("a", "small", 22, 1000), sized("a", "large", 20, 1000), sized("a", "careful", 21, 1000),
+                sized("a", "small", 22, 9000), sized("a", "large", 33, 9000), sized("a", "careful", 34, 9000),
+                ours=("small", "large"),
+            )
+        )
+    )  # fmt: skip
+    assert [sentence.split(" has ")[0] for sentence in sentences] == ["Within 1 kB: small", "Within 9 kB: large"]
+    assert "(+1.00 dB on average" in sentences[0]
+    assert "(-1.00 dB on average" in sentences[1]
