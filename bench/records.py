@@ -86,7 +86,7 @@ class Log:
         self._known = {self._key(record) for record in self.records}
         self._write()
 
-    def sort(self, place: Callable[[Record], int]) -> None:
+    def sort(self, place: Callable[[Record], tuple[float, float]]) -> None:
         """Put the records in order, in the file as well; those of one place stay as they are."""
         self.records.sort(key=place)
         self._write()

@@ -216,7 +216,7 @@ def _places(plan: Plan) -> Callable[[Record], tuple[float, float]]:
         if pair is None:
             return OTHERS
         # Settings of other plans come last, as they came.
-        return pair, settings.get((row["contender"], row.get("kind"), row["setting"]), math.inf)
+        return pair, settings.get((row["contender"], str(row.get("kind")), row["setting"]), math.inf)
 
     return place
 

@@ -283,9 +283,9 @@ class Search:
         Sizes grow nearly linearly, so that a guess from the bytes of a face is close.
         """
         textured = plan.colour is Colour.TEXTURE
-        steps = TEXTURED_FACES if textured else FACES
-        limit = min(self._workshop.most_faces(plan.hull), steps[-1])
-        steps = [*(faces for faces in steps if faces < limit), limit]
+        ladder = TEXTURED_FACES if textured else FACES
+        limit = min(self._workshop.most_faces(plan.hull), ladder[-1])
+        steps = [*(faces for faces in ladder if faces < limit), limit]
         key = plan.colour, plan.hull
         low, high = -1, len(steps)
         guess = bisect(steps, budget / self._rates.get(key, 3.0)) - 1

@@ -14,7 +14,7 @@ DARK = 1e-4
 """Pixels end where less light than this would come through."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def blend(
     shape: NDArray[np.float32],
     values: NDArray[np.float32],

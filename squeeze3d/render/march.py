@@ -14,7 +14,7 @@ DARK = np.float32(1e-4)
 """Rays end where less light than this would come through."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def march(
     origin: NDArray[np.float32],
     direction: NDArray[np.float32],
