@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from squeeze3d.errors import Sq3Error
@@ -102,6 +102,7 @@ def _changed(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _run(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
     # What is written there by libraries is not for the table.
     with open(os.devnull, "w") as sink:
         for stream in (1, 2):
@@ -122,6 +123,14 @@ def _run(connection: Connection, function: Callable[..., Any], arguments: tuple[
     with suppress(BrokenPipeError):
         connection.send(answer)
     connection.close()
+
+
+def _end_with_parent() -> None:
+    """Nobody would receive the answer, and some calls take minutes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _peak() -> int | None:

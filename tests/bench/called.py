@@ -46,3 +46,9 @@ def talk() -> str:
     print("noise")
     os.write(1, b"more noise")
     return "done"
+
+
+def tell_and_sleep(path: str) -> None:
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(60)

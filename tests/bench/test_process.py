@@ -1,6 +1,11 @@
 """Calls in fresh processes."""
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from called import add, be_killed, die, fill, process_id, refuse, sleep, stumble, talk, threads
@@ -57,3 +62,36 @@ def test_calls_that_hang_are_stopped():
 def test_output_of_libraries_goes_nowhere(capfd):
     assert call(talk, timeout=60, threads=1).value == "done"
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for a process by a signal that does nothing")
+def test_calls_end_with_the_process_that_made_them(tmp_path: Path):
+    told = tmp_path / "id"
+    code = (
+        "from called import tell_and_sleep; from squeeze3d.bench.process import call; "
+        f"call(tell_and_sleep, {str(told)!r}, timeout=60, threads=1)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
+    try:
+        assert wait_until(lambda: told.exists() and told.read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: not is_running(int(told.read_text())))
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 50) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(holds())
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    # One that has ended, and that nobody has asked about yet, does not count.
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
