@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from squeeze3d.compiled import compiled
 
 MAX_ALPHA = 0.99
 """As in the reference renderer."""
@@ -14,7 +15,7 @@ DARK = 1e-4
 """Pixels end where less light than this would come through."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def blend(
     shape: NDArray[np.float32],
     values: NDArray[np.float32],

@@ -1,20 +1,17 @@
-"""The inner loop of `render.field`, compiled: one ray after another through a grid of densities and colours.
-
-Compiled code is kept beside this file, or in the user's cache where that is read-only: only the first picture of an
-installation waits for the compiler.
-"""
+"""The inner loop of `render.field`, compiled: one ray after another through a grid of densities and colours."""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from squeeze3d.compiled import compiled
 
 DARK = np.float32(1e-4)
 """Rays end where less light than this would come through."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def march(
     origin: NDArray[np.float32],
     direction: NDArray[np.float32],
