@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from squeeze3d.assets.elements import described
 from squeeze3d.assets.formats import read
 from squeeze3d.assets.source import Asset, Loaded
 from squeeze3d.bench.contenders.base import Contender, Encoded, Setting
@@ -69,21 +70,20 @@ class Plan:
 class _Subject:
     """An asset that is measured: read, and with its views where they are needed."""
 
-    def __init__(self, plan: Plan, item: Item) -> None:
+    def __init__(self, plan: Plan, item: Item, about: Record) -> None:
         self.plan = plan
         self.item = item
         self.lock = threading.Lock()
         """Held while something is measured."""
-        self.about: Record = {
-            "dataset": plan.dataset,
-            "asset": item.name,
-            "sha256": item.sha256(),
-            "licence": item.licence,
-        }
         self._loaded = read(item.path)
-        self.kind = Kind.of(self._loaded.asset)
         asset = self._loaded.asset
-        self.about |= {"kind": str(self.kind), "source_bytes": _size(self._loaded), "elements": _elements(asset)}
+        self.kind = Kind.of(asset)
+        self.about = {
+            **about,
+            "kind": str(self.kind),
+            "source_bytes": _size(self._loaded),
+            "elements": described(asset),
+        }
 
     @cached_property
     def meter(self) -> Meter:
@@ -132,10 +132,10 @@ class _Queue:
         plan, log = self._plan, self._log
         for number, item in enumerate(plan.items, 1):
             self._begun = number
+            about = {"dataset": plan.dataset, "asset": item.name, "sha256": item.sha256(), "licence": item.licence}
             try:
-                subject = _Subject(plan, item)
+                subject = _Subject(plan, item, about)
             except Sq3Error as error:
-                about = {"dataset": plan.dataset, "asset": item.name, "sha256": item.sha256(), "licence": item.licence}
                 for one in plan.contenders:
                     row = {**about, "contender": one.id, "setting": "any", "bytes": None, "error": error.message}
                     if row not in log:
@@ -263,12 +263,6 @@ def _decode(id: str, files: Mapping[str, bytes]) -> Asset:
 
 def _size(loaded: Loaded) -> int:
     return len(loaded.source.data) + sum(map(len, loaded.source.used.values()))
-
-
-def _elements(asset: Asset) -> str:
-    from squeeze3d.quality.report import Side
-
-    return Side("", asset, 0).elements
 
 
 def head(plan: Plan, missing: Mapping[str, str], command: str, machine: str) -> dict[str, Any]:

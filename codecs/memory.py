@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from squeeze3d.assets.field import RadianceField
-from squeeze3d.assets.mesh import Mesh
-from squeeze3d.assets.points import PointCloud
-from squeeze3d.assets.source import Asset, Loaded
+from squeeze3d.assets.elements import described, element_count
+from squeeze3d.assets.source import Loaded
 from squeeze3d.bitstream.limits import format_bytes
 from squeeze3d.codecs.spec import CodecSpec
 from squeeze3d.errors import LimitError
@@ -25,15 +23,6 @@ def physical_memory() -> int | None:
         return None
 
 
-def elements(asset: Asset) -> tuple[int, str]:
-    """How many of what an asset is made of."""
-    if isinstance(asset, Mesh):
-        return asset.face_count, "triangles"
-    if isinstance(asset, RadianceField):
-        return asset.rgbsigma[..., 0].size, "cells"
-    return len(asset.positions), "points" if isinstance(asset, PointCloud) else "splats"
-
-
 def encoding_bytes(spec: CodecSpec, loaded: Loaded, *, searches: bool) -> int:
     """Estimate of what a codec takes for an asset.
 
@@ -42,19 +31,14 @@ def encoding_bytes(spec: CodecSpec, loaded: Loaded, *, searches: bool) -> int:
     searches : whether it looks for a size or a quality, which takes more than options that are given.
     """
     files = len(loaded.source.data) + sum(map(len, loaded.source.used.values()))
-    return COPIES * files + elements(loaded.asset)[0] * spec.memory[searches]
+    return COPIES * files + element_count(loaded.asset) * spec.memory[searches]
 
 
 def check_encoding(spec: CodecSpec, loaded: Loaded, limit: int | None, *, searches: bool) -> None:
     """Raise LimitError if the estimate is above the limit, or above what the machine has where that is None."""
     needed = encoding_bytes(spec, loaded, searches=searches)
-    count, names = elements(loaded.asset)
-    _check(
-        needed,
-        limit,
-        f"encoding {count:,} {names} with {spec.id}",
-        "use fewer of them, or `--codec any.raw`, which takes the least",
-    )
+    what = f"encoding {described(loaded.asset)} with {spec.id}"
+    _check(needed, limit, what, "use fewer of them, or `--codec any.raw`, which takes the least")
 
 
 def check_file(path: Path, limit: int | None) -> None:

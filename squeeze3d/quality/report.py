@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from squeeze3d.assets.field import RadianceField
+from squeeze3d.assets.elements import described
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.points import PointCloud
 from squeeze3d.assets.source import Asset
@@ -61,12 +61,7 @@ class Side:
     @property
     def elements(self) -> str:
         """What the asset is made of: `1,204 triangles`."""
-        asset = self.asset
-        if isinstance(asset, Mesh):
-            return f"{asset.face_count:,} triangles"
-        if isinstance(asset, RadianceField):
-            return " x ".join(map(str, asset.rgbsigma.shape[:3])) + " cells"
-        return f"{len(asset.positions):,} {'points' if isinstance(asset, PointCloud) else 'splats'}"
+        return described(self.asset)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with stable keys."""
