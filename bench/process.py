@@ -54,7 +54,7 @@ def call(function: Callable[P, T], *arguments: P.args, timeout: float, threads: 
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(theirs, function, arguments))
-    with _environment, _changed(dict.fromkeys(THREAD_VARIABLES, str(threads))):
+    with _environment, changed(dict.fromkeys(THREAD_VARIABLES, str(threads))):
         process.start()
     theirs.close()
     try:
@@ -88,7 +88,8 @@ def _ending(code: int | None) -> str:
 
 
 @contextmanager
-def _changed(values: Mapping[str, str]) -> Iterator[None]:
+def changed(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables, for a while."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -30,7 +30,7 @@ from squeeze3d.bench.contenders.registry import contender, for_kind
 from squeeze3d.bench.datasets.base import Item
 from squeeze3d.bench.meter import Meter
 from squeeze3d.bench.pictures import save_strip
-from squeeze3d.bench.process import THREAD_VARIABLES, CallFailedError, call
+from squeeze3d.bench.process import THREAD_VARIABLES, CallFailedError, call, changed
 from squeeze3d.bench.records import Log, Record
 from squeeze3d.codecs.spec import Kind
 from squeeze3d.errors import InputError, Sq3Error
@@ -169,11 +169,9 @@ def run(plan: Plan, progress: Progress = lambda stage, fraction: None, *, retry:
             queue.add({**task.head, **_row(plan, task)})
 
     threads = plan.jobs or os.cpu_count() or 1
-    if threads > 1:
-        # Metrics that bring threads of their own would only be in each other's way.
-        for name in THREAD_VARIABLES:
-            os.environ.setdefault(name, "1")
-    with ThreadPoolExecutor(threads) as pool:
+    # Metrics that bring threads of their own would only be in each other's way.
+    alone = {name: "1" for name in THREAD_VARIABLES if threads > 1 and name not in os.environ}
+    with changed(alone), ThreadPoolExecutor(threads) as pool:
         try:
             for each in wait([pool.submit(work) for _ in range(threads)], return_when=FIRST_EXCEPTION).done:
                 each.result()
