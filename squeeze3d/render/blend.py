@@ -9,8 +9,6 @@ from squeeze3d.compiled import compiled
 
 MAX_ALPHA = 0.99
 """As in the reference renderer."""
-MIN_ALPHA = 1 / 255
-"""As in the reference renderer: what covers less is left out."""
 DARK = 1e-4
 """Pixels end where less light than this would come through."""
 
@@ -21,6 +19,7 @@ def blend(
     values: NDArray[np.float32],
     first: NDArray[np.int64],
     last: NDArray[np.int64],
+    least: float,
     light: NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
@@ -31,6 +30,7 @@ def blend(
     shape : (N, 6) column, row, inverse covariance xx, xy, yy in pixels, and opacity; near to far.
     values : (N, C) what each adds where it is opaque.
     first, last : (N, 2) first and last column and row of the rectangle that each is drawn in.
+    least : alpha below which nothing is drawn.
     light : (H, W) part of the light that still comes through; updated.
     sums : (H, W, C) what is seen; updated.
     """
@@ -46,7 +46,7 @@ def blend(
                 dx = np.float32(column) + half - x
                 power = (half * xx * dx + xy * dy) * dx + half * yy * dy * dy
                 alpha = min(opacity * np.exp(-power), np.float32(MAX_ALPHA))
-                if not alpha >= MIN_ALPHA:
+                if not alpha >= least:
                     continue
                 share = left * alpha
                 for channel in range(values.shape[1]):

@@ -91,7 +91,8 @@ class SplatRenderer:
         sums = np.zeros((height, width, 4))
         left, right = pixel_range(seen.x, seen.reach_x, width)
         top, bottom = pixel_range(seen.y, seen.reach_y, height)
-        blend(seen.shape, seen.values, np.stack([left, top], axis=1), np.stack([right, bottom], axis=1), light, sums)
+        first, last = np.stack([left, top], axis=1), np.stack([right, bottom], axis=1)
+        blend(seen.shape, seen.values, first, last, _MIN_ALPHA, light, sums)
         covered = 1 - light
         depth = np.full(light.shape, np.inf)
         np.divide(sums[..., 3], covered, out=depth, where=covered > 0)
