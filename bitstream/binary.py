@@ -164,6 +164,27 @@ def code_mixed(state, data, chances, seen, weights, mixer, a, b, c, bit):  # typ
     return bit
 
 
+@compiled
+def code_blended(state, data, chances, seen, weights, mixer, places, offset, bit):  # type: ignore[no-untyped-def]
+    """Code one bit with as many contexts as (N,) `places` has, each `offset` further; returns it.
+
+    Like `code_mixed` with row `mixer` of (M, N) weights.
+    """
+    dot = 0
+    for k in range(len(places)):
+        dot += weights[mixer, k] * STRETCH[min(chances[places[k] + offset] >> 10, 4095)]
+    dot = min(max(dot >> 16, -LOGIT_LIMIT), LOGIT_LIMIT)
+    p = np.int64(SQUASH[dot + LOGIT_LIMIT])
+    bit = _code(state, data, p, bit)
+    error = ((bit << 16) - p) * _LEARNING
+    for k in range(len(places)):
+        context = places[k] + offset
+        x = STRETCH[min(chances[context] >> 10, 4095)]
+        weights[mixer, k] += (x * error + (1 << 19)) >> 20
+        _adapt(chances, seen, context, bit)
+    return bit
+
+
 UNARY = 14
 """Magnitudes up to this have a decision each."""
 ESCAPE = 20
@@ -212,18 +233,19 @@ class Contexts:
     ----------
     chances : (C,) prior probabilities of a 1, of `ONE`.
     seen : (C,) how many bits each prior is worth, 0 to `LIMIT`.
-    weights : (M, 3) prior weights of mixers, of `UNIT`.
+    weights : (M, 3) prior weights of mixers, of `UNIT`; (M, N) for `code_blended`.
     """
 
     def __init__(self, chances: NDArray[np.integer], seen: NDArray[np.integer], weights: NDArray[np.integer]) -> None:
         self.chances = np.array(chances, dtype=np.int64)
         self.seen = np.array(seen, dtype=np.int64)
-        self.weights = np.array(weights, dtype=np.int64).reshape(-1, 3)
+        self.weights = np.array(weights, dtype=np.int64)
 
     @classmethod
-    def even(cls, count: int, mixers: int) -> Contexts:
+    def even(cls, count: int, mixers: int, inputs: int = 3) -> Contexts:
         """Contexts that know nothing yet."""
-        return cls(np.full(count, ONE // 2), np.zeros(count, np.int64), np.full((mixers, 3), UNIT * 2 // 5))
+        weights = np.full((mixers, inputs), UNIT * 6 // (5 * inputs))
+        return cls(np.full(count, ONE // 2), np.zeros(count, np.int64), weights)
 
     def copy(self) -> Contexts:
         """The same state, to go on from twice."""

@@ -1,0 +1,558 @@
+r"""The coder of a mesh: one walk over its triangles that encodes, decodes or measures.
+
+The mesh is conquered triangle by triangle, from start triangles outwards. One vertex at a time, the *focus*, in the
+order of discovery, has all its gates closed (see `front`):
+
+```text
+        c            gate p→q of a conquered triangle; the triangle on its other side is (q, p, c).
+       / \           Symbols say what c is:
+      /   \             FOCUS     the open neighbour that closes the fan around the focus
+     p─────q            NEW       a vertex not seen before
+      \▓▓▓/             FAR       the open neighbour that closes the fan around the other end
+       \▓/              BOUNDARY  there is no triangle
+                        OTHER     any vertex seen before, by number
+```
+
+Any list of triangles can be coded, manifold or not: edges with three triangles, flipped neighbours and vertices where
+surfaces touch cost an OTHER or a new start, never a duplicated vertex. Triangles with two equal corners are excluded.
+
+Positions are coded in between: new vertices of a fan wait until its next symbol is not NEW. Then it is known how many
+vertices share the open angle, which says where they are; and all later symbols see the angles and distances of what
+is there, which says most of what they will be.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from squeeze3d.bitstream.binary import DECODE, MODE, code_bit, code_blended, code_raw
+from squeeze3d.codecs.meshes.front import close, conquer, make_edges, make_front, place_of, pop, push
+from squeeze3d.codecs.meshes.lattice import (
+    TURNS,
+    cosine_class,
+    length_of,
+    normal_of,
+    shorten,
+    square_between,
+    turn_between,
+)
+from squeeze3d.codecs.meshes.layout import (
+    COORDINATE_MIXER,
+    COORDINATE_SETS,
+    COORDINATES,
+    DECISIONS,
+    INPUTS,
+    IS_BOUNDARY,
+    IS_FAR,
+    IS_FOCUS,
+    IS_NEW,
+    KINDS,
+    SCALES,
+    SLOTS,
+    STARTS,
+    SYMBOL_MIXER,
+    SYMBOLS,
+)
+from squeeze3d.codecs.meshes.prediction import FEATURES, FRACTION, class_of, collect
+from squeeze3d.codecs.meshes.residuals import code_residual
+from squeeze3d.compiled import compiled
+
+NEW, FOCUS, FAR, BOUNDARY, OTHER = range(5)
+GOOD, BAD_VERTEX, DEGENERATE, OUT_OF_GRID, TOO_SLOW = range(5)
+"""What a walk returns."""
+LAST, EARLIER, OPEN, START = range(KINDS)
+HALF = 1 << (FRACTION - 1)
+RATIO = 16
+"""Squared residuals in the tangent plane over those along the normal."""
+
+
+class Stream(NamedTuple):
+    """What bits are coded with."""
+
+    state: Any
+    data: Any
+    chances: Any
+    seen: Any
+    weights: Any
+    places: Any
+    """(INPUTS,) contexts of the decision at hand."""
+
+
+class Mesh(NamedTuple):
+    """What is coded; a decoder fills it."""
+
+    triangles: Any
+    """(F, 3) in coding order."""
+    cells: Any
+    """(V, 3) in coding order."""
+    old: Any
+    """(V,) number of each vertex in the source."""
+    sizes: Any
+    """(2,) triangles and vertices so far."""
+    source_triangles: Any
+    """(F, 3) what to encode; empty in a decoder."""
+    source_cells: Any
+    memory: Any
+    """Running values: mean excess of residuals for each of 3 axes, squared size of edges, how many of each."""
+    samples: Any
+    """(N, FEATURES + 1, 3) features and truths of predictions, for fitting; usually empty."""
+    classes: Any
+    """(N,) their classes."""
+
+
+@compiled
+def _scale_class(square, shift):  # type: ignore[no-untyped-def]
+    """Half octaves of the root of an integer >= 0, moved by `shift`."""
+    return min(max(length_of(square) + shift, 0), SCALES - 1)
+
+
+@compiled
+def _offset_class(value, fine):  # type: ignore[no-untyped-def]
+    """A signed offset in 9 classes against a fine size >= 1."""
+    size = abs(value)
+    if size == 0:
+        return 4
+    level = 1 if 4 * size <= fine else (2 if 2 * size <= fine else (3 if size <= fine else 4))
+    return 4 + level if value > 0 else 4 - level
+
+
+@compiled
+def _repeat_class(value):  # type: ignore[no-untyped-def]
+    """A signed offset in 7 classes: only small ones matter."""
+    return min(max(value, -3), 3) + 3
+
+
+@compiled
+def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, kind, turn, near, repeats):  # type: ignore[no-untyped-def]
+    """Code the cell of a vertex; False if it leaves the grid.
+
+    `prediction` and `other` are (3,) with `FRACTION` bits, `square` is the squared size of edges around, `repeats` has
+    up to three vertices whose coordinates may come again.
+    """
+    places, memory, cells = stream.places, mesh.memory, mesh.cells
+    coding = stream.state[MODE] != DECODE
+    top = (1 << bits) - 1
+    nx, ny, nz = shorten(normal[0], normal[1], normal[2], 9)
+    n = (nx, ny, nz)
+    # The axis nearest to the normal comes last: the others say most about it.
+    third = 0
+    if abs(ny) > abs(n[third]):
+        third = 1
+    if abs(nz) > abs(n[third]):
+        third = 2
+    first = (third + 1) % 3
+    second = (third + 2) % 3
+    if abs(n[first]) > abs(n[second]):
+        first, second = second, first
+    n0, n1, n2 = n[first], n[second], n[third]
+    nn = n0 * n0 + n1 * n1 + n2 * n2
+    done0 = done1 = 0
+    square = max(square, 1)
+    unit = 1
+    while unit * unit < square and unit < 1 << 20:
+        unit *= 2
+    for slot in range(3):
+        axis = first if slot == 0 else (second if slot == 1 else third)
+        shift = 0
+        ratio = 256
+        if nn > 0:
+            k = RATIO - 1
+            if slot == 0:
+                ratio = 256 * (RATIO * nn - k * n0 * n0) // (RATIO * nn)
+            elif slot == 1:
+                v0 = RATIO * nn - k * n0 * n0
+                v1 = RATIO * nn - k * n1 * n1
+                ratio = 256 * (v0 * v1 - (k * n0 * n1) * (k * n0 * n1)) // (RATIO * nn * v0)
+                shift = -(k * n0 * n1 * done0) // v0
+            else:
+                v2 = nn + k * n2 * n2
+                ratio = 256 * nn // v2
+                shift = -(k * n2 * (n0 * done0 + n1 * done1)) // v2
+        expected = min(max(prediction[axis] + shift, 0), top << FRACTION)
+        rounded = min((expected + HALF) >> FRACTION, top)
+        part = (expected >> (FRACTION - 2)) & 3
+        variance = (square * ratio) >> 8
+        scale = length_of(variance)
+        plain = min(scale, SCALES - 1)
+        adapted = min(max(scale + (memory[slot] >> 8), 0), SCALES - 1)
+        half = adapted >> 1
+        before = 0
+        if slot > 0:
+            sized = (abs(done0) if slot == 1 else (abs(done0) + abs(done1)) // 2) >> FRACTION
+            before = 5 if sized * 4 > 4 * unit else min(length_of(sized * 16 // unit), 4)
+        share = 3 if nn == 0 else min(4 * n2 * n2 // max(nn, 1), 4) - 1
+        share = max(share, 0)
+        if nn > 0 and n0 == 0 and n1 == 0:
+            share = 3
+        elif nn > 0 and share == 3:
+            share = 2
+        sign_known = n1 if slot == 1 else n2
+        row0 = (slot * SCALES + plain) * KINDS + kind
+        row1 = (slot * SCALES + adapted) * 4 + part
+        row2 = (slot * 6 + before) * 12 + half
+        row3 = (slot * 9 + _offset_class((other[axis] + shift - expected) >> FRACTION, unit)) * 12 + half
+        same = 1 if cells[repeats[0], axis] == cells[repeats[1], axis] else 0
+        row4 = (
+            (slot * 7 + _repeat_class(cells[repeats[0], axis] - rounded)) * 7
+            + _repeat_class(cells[repeats[1], axis] - rounded)
+        ) * 2 + same
+        row5 = ((slot * TURNS + turn) * 4 + share) * 3 + min(kind, 2)
+        places[0] = COORDINATES[0] + SLOTS * row0
+        places[1] = COORDINATES[1] + SLOTS * row1
+        places[2] = COORDINATES[2] + SLOTS * row2
+        places[3] = COORDINATES[3] + SLOTS * row3
+        places[4] = COORDINATES[4] + SLOTS * row4
+        places[5] = COORDINATES[5] + SLOTS * row5
+        value = cells[vertex, axis] - rounded if coding else 0
+        value = code_residual(stream, COORDINATE_MIXER + SLOTS * (slot * KINDS + kind), value)
+        cell = rounded + value
+        if cell < 0 or cell > top:
+            return False
+        cells[vertex, axis] = cell
+        done = (cell << FRACTION) - prediction[axis]
+        if slot == 0:
+            done0 = done
+        else:
+            done1 = done
+        excess = (length_of(4 * value * value) - scale) << 8
+        memory[3 + slot] = min(memory[3 + slot] + 1, 16)
+        memory[slot] += (excess - memory[slot]) // memory[3 + slot]
+    return True
+
+
+@compiled
+def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratch):  # type: ignore[no-untyped-def]
+    """Code the cells of `count` new vertices of a fan, from `first` on; False if one leaves the grid."""
+    at = mesh.cells
+    features, prediction, other, normal, repeats = scratch
+    for k in range(count):
+        c = first + k
+        rest = count - k
+        group = class_of(at, f, g, o, n, o2, h, rest)
+        collect(at, f, g, o, n, o2, h, features)
+        turn = group // 2 % TURNS
+        top = ((1 << bits) - 1) << FRACTION
+        for axis in range(3):
+            total = at[f, axis] << FRACTION
+            for j in range(FEATURES):
+                total += table[group, j] * features[j, axis]
+            prediction[axis] = min(max(total, 0), top)
+            if n >= 0 and rest == 1:
+                total = at[n, axis] + at[f, axis] - at[o2, axis]
+            else:
+                total = at[f, axis] + at[g, axis] - at[o, axis]
+            other[axis] = total << FRACTION
+        ax, ay, az = normal_of(at, f, g, o)
+        ax, ay, az = -ax, -ay, -az
+        ax, ay, az = ax, ay, az
+        # Normal of the fan: the triangle behind the gate and the one behind the closing edge.
+        nx, ny, nz = -ax, -ay, -az
+        if n >= 0:
+            bx, by, bz = normal_of(at, n, f, o2)
+            nx, ny, nz = nx + bx, ny + by, nz + bz
+        normal[0], normal[1], normal[2] = nx, ny, nz
+        square = square_between(at, f, g)
+        if n >= 0:
+            square = (square + square_between(at, f, n)) // 2
+        if len(mesh.samples):
+            index = mesh.memory[8]
+            mesh.classes[index] = group
+            for axis in range(3):
+                for j in range(FEATURES):
+                    mesh.samples[index, j, axis] = features[j, axis]
+                mesh.samples[index, FEATURES, axis] = at[c, axis] - at[f, axis]
+            mesh.memory[8] = index + 1
+        repeats[0], repeats[1] = f, g
+        kind = OPEN if n < 0 else (LAST if rest == 1 else EARLIER)
+        if not _code_cell(stream, mesh, bits, c, prediction, other, normal, square, kind, turn, 0, repeats):
+            return False
+        mesh.memory[6] += square_between(at, f, c)
+        mesh.memory[7] += 1
+        o, g, h = g, c, -1
+    return True
+
+
+@compiled
+def _code_index(stream, count, index):  # type: ignore[no-untyped-def]
+    """Code a vertex number below `count`; may return more."""
+    return code_raw(stream.state, stream.data, length_of(count - 1), index)
+
+
+@compiled
+def _code_start(stream, mesh, bits, corners, scratch):  # type: ignore[no-untyped-def]
+    """Code a triangle that no gate leads to.
+
+    In an encoder `corners` has new numbers, where new vertices have the next ones; a decoder fills it in. Returns
+    a status.
+    """
+    features, prediction, other, normal, repeats = scratch
+    coding = stream.state[MODE] != DECODE
+    normal[0] = normal[1] = normal[2] = 0
+    for corner in range(3):
+        count = mesh.sizes[1]
+        known = 1 if coding and corners[corner] < count else 0
+        known = code_bit(stream.state, stream.data, stream.chances, stream.seen, STARTS + corner, known)
+        if known:
+            corners[corner] = _code_index(stream, count, corners[corner])
+            if corners[corner] >= count:
+                return BAD_VERTEX
+            continue
+        corners[corner] = count
+        if corner == 0:
+            for axis in range(3):
+                cell = mesh.cells[count, axis] if coding else 0
+                mesh.cells[count, axis] = code_raw(stream.state, stream.data, bits, cell)
+        else:
+            near = corners[corner - 1]
+            repeats[0], repeats[1] = near, corners[0]
+            for axis in range(3):
+                prediction[axis] = mesh.cells[near, axis] << FRACTION
+                other[axis] = mesh.cells[corners[0], axis] << FRACTION
+            square = mesh.memory[6] // mesh.memory[7] if mesh.memory[7] else 1 << (2 * bits - 5)
+            if not _code_cell(stream, mesh, bits, count, prediction, other, normal, square, START, corner, 0, repeats):
+                return OUT_OF_GRID
+        mesh.sizes[1] = count + 1
+    if corners[0] == corners[1] or corners[1] == corners[2] or corners[2] == corners[0]:
+        return DEGENERATE
+    return GOOD
+
+
+@compiled
+def _code_symbol(stream, symbol, has_near, has_far, stage):  # type: ignore[no-untyped-def]
+    """Code a symbol in the contexts `stream.places`; returns it."""
+    state, data, chances, seen, weights, places = (
+        stream.state,
+        stream.data,
+        stream.chances,
+        stream.seen,
+        stream.weights,
+        stream.places,
+    )
+    mixer = SYMBOL_MIXER + DECISIONS * stage
+    if has_near and code_blended(
+        state, data, chances, seen, weights, mixer + IS_FOCUS, places, IS_FOCUS, 1 if symbol == FOCUS else 0
+    ):
+        return FOCUS
+    if code_blended(state, data, chances, seen, weights, mixer + IS_NEW, places, IS_NEW, 1 if symbol == NEW else 0):
+        return NEW
+    if has_far and code_blended(
+        state, data, chances, seen, weights, mixer + IS_FAR, places, IS_FAR, 1 if symbol == FAR else 0
+    ):
+        return FAR
+    if code_blended(
+        state, data, chances, seen, weights, mixer + IS_BOUNDARY, places, IS_BOUNDARY, 1 if symbol == BOUNDARY else 0
+    ):
+        return BOUNDARY
+    return OTHER
+
+
+@compiled
+def _symbol_contexts(places, mesh, front, focus, other, apex, near, far, waiting, gap, history):  # type: ignore[no-untyped-def]
+    """Set the contexts of a symbol at gate focus-other; `gap` is the angle class when the fan began."""
+    at = mesh.cells
+    around, beyond = min(front.degree[focus], 8) - 1, min(front.degree[other], 6) - 1
+    since = min(waiting, 3)
+    has_near, has_far = (1 if near >= 0 else 0), (1 if far >= 0 else 0)
+    reach = 8
+    fold = 0
+    far_gap = TURNS
+    length = 0
+    if waiting == 0:
+        if far >= 0:
+            far_gap = turn_between(at, other, focus, apex, far)
+        if near >= 0:
+            square = max(square_between(at, focus, other), 1)
+            x = at[focus, 0] + at[other, 0] - at[apex, 0] - at[near, 0]
+            y = at[focus, 1] + at[other, 1] - at[apex, 1] - at[near, 1]
+            z = at[focus, 2] + at[other, 2] - at[apex, 2] - at[near, 2]
+            reach = min(length_of((x * x + y * y + z * z) * 16 // square), 7)
+            nx, ny, nz = normal_of(at, focus, other, apex)
+            mx, my, mz = normal_of(at, other, focus, near)
+            fold = min(cosine_class(nx, ny, nz, mx, my, mz), 5)
+            ratio = square_between(at, focus, near) * 4 // square
+            length = 0 if ratio < 2 else (1 if ratio < 12 else 2)
+    last = history[0] % 5
+    places[0] = SYMBOLS[0] + DECISIONS * ((gap * 4 + since) * 3 + length)
+    places[1] = SYMBOLS[1] + DECISIONS * (((around * 6 + beyond) * 3 + min(waiting, 2)) * 2 + has_near)
+    places[2] = SYMBOLS[2] + DECISIONS * ((gap * 8 + around) * 6 + min(waiting, 5))
+    places[3] = SYMBOLS[3] + DECISIONS * (((reach * 8 + fold) * 3 + min(waiting, 2)) * 3 + length)
+    places[4] = SYMBOLS[4] + DECISIONS * (((far_gap * 6 + beyond) * 2 + has_near) * 5 + last)
+    places[5] = SYMBOLS[5] + DECISIONS * (history[0] * 2 + has_near)
+
+
+@compiled
+def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
+    """Code `faces` triangles and their vertices; returns a status.
+
+    Takes time and memory proportional to `faces`, whatever bits a decoder is given.
+    """
+    coding = stream.state[MODE] != DECODE
+    front = make_front(faces)
+    waiting_edges = make_edges(3 * faces if coding else 1)
+    taken = np.zeros(len(mesh.source_triangles), np.uint8)
+    new_of = np.full(len(mesh.source_cells), -1, np.int64)
+    history = np.zeros(1, np.int64)
+    corners = np.zeros(3, np.int64)
+    scratch = (
+        np.zeros((FEATURES, 3), np.int64),
+        np.zeros(3, np.int64),
+        np.zeros(3, np.int64),
+        np.zeros(3, np.int64),
+        np.zeros(2, np.int64),
+    )
+    sizes = mesh.sizes
+    if coding:
+        for index in range(faces):
+            for side in range(3):
+                p, q = mesh.source_triangles[index, side], mesh.source_triangles[index, (side + 1) % 3]
+                place = place_of(waiting_edges, p, q)
+                if place < 0:
+                    return TOO_SLOW
+                push(waiting_edges, place, p, q, 3 * index + side)
+    focus = 0
+    start = 0
+    # The fan at hand: gate, its apex, closing neighbour and the apex behind it, new vertices without a position.
+    fan_other = fan_apex = fan_far = 0
+    waiting = 0
+    gap = TURNS
+    while sizes[0] < faces:
+        gate = -1
+        while focus < sizes[1]:
+            gate = front.leaving[focus]
+            if gate < 0:
+                gate = front.arriving[focus]
+            if gate >= 0:
+                break
+            focus += 1
+        if gate < 0:
+            if coding:
+                while taken[start]:
+                    start += 1
+                taken[start] = 1
+                fresh = sizes[1]
+                for corner in range(3):
+                    old = mesh.source_triangles[start, corner]
+                    if new_of[old] < 0:
+                        new_of[old] = fresh
+                        mesh.old[fresh] = old
+                        for axis in range(3):
+                            mesh.cells[fresh, axis] = mesh.source_cells[old, axis]
+                        fresh += 1
+                    corners[corner] = new_of[old]
+            status = _code_start(stream, mesh, bits, corners, scratch)
+            if status != GOOD:
+                return status
+            index = sizes[0]
+            mesh.triangles[index, 0], mesh.triangles[index, 1], mesh.triangles[index, 2] = (
+                corners[0],
+                corners[1],
+                corners[2],
+            )
+            sizes[0] = index + 1
+            if not conquer(front, corners[0], corners[1], corners[2]):
+                return TOO_SLOW
+            continue
+        p, q = np.int64(front.start[gate]), np.int64(front.end[gate])
+        # The gate that closing serves first is the oldest one of its edge.
+        place = place_of(front.edges, p, q)
+        if place < 0:
+            return TOO_SLOW
+        apex = np.int64(front.apex[front.edges.first[place]])
+        before, behind = front.arriving[p], front.leaving[q]
+        leaves = p == focus
+        near_gate, far_gate = (before, behind) if leaves else (behind, before)
+        near = far = np.int64(-1)
+        if near_gate >= 0:
+            near = np.int64(front.start[near_gate] if leaves else front.end[near_gate])
+        if far_gate >= 0:
+            far = np.int64(front.end[far_gate] if leaves else front.start[far_gate])
+        # A triangle needs three corners: the opposite edge of a doubled gate is no candidate.
+        if near in (p, q):
+            near = np.int64(-1)
+        if far in (p, q):
+            far = np.int64(-1)
+        other = q if leaves else p
+        if waiting == 0:
+            gap = turn_between(mesh.cells, focus, other, apex, near) if near >= 0 else TURNS
+            fan_other, fan_apex, fan_far = other, apex, far
+        _symbol_contexts(stream.places, mesh, front, focus, other, apex, near, far, waiting, gap, history)
+
+        symbol = OTHER
+        c = np.int64(-1)
+        if coding:
+            a, b = mesh.old[p], mesh.old[q]
+            place = place_of(waiting_edges, b, a)
+            if place < 0:
+                return TOO_SLOW
+            # Triangles that were reached through another edge are still in the queue of this one.
+            while waiting_edges.keys[place] != -1 and waiting_edges.first[place] >= 0:
+                if not taken[waiting_edges.first[place] // 3]:
+                    break
+                pop(waiting_edges, place)
+            if waiting_edges.keys[place] == -1 or waiting_edges.first[place] < 0:
+                symbol = BOUNDARY
+            else:
+                number = pop(waiting_edges, place)
+                taken[number // 3] = 1
+                old = mesh.source_triangles[number // 3, (number % 3 + 2) % 3]
+                c = new_of[old]
+                if c < 0:
+                    symbol = NEW
+                    c = sizes[1]
+                    new_of[old] = c
+                    mesh.old[c] = old
+                    for axis in range(3):
+                        mesh.cells[c, axis] = mesh.source_cells[old, axis]
+                elif c == near:
+                    symbol = FOCUS
+                elif c == far:
+                    symbol = FAR
+        symbol = _code_symbol(stream, symbol, near >= 0, far >= 0, min(waiting, 2))
+        history[0] = (history[0] * 5 + symbol) % 125
+        if symbol == NEW:
+            c = sizes[1]
+            sizes[1] = c + 1
+            waiting += 1
+        elif waiting > 0:
+            end = near if symbol == FOCUS else -1
+            behind_end = np.int64(front.apex[near_gate]) if symbol == FOCUS else -1
+            if not _code_fan(
+                stream,
+                mesh,
+                table,
+                bits,
+                focus,
+                fan_other,
+                fan_apex,
+                end,
+                behind_end,
+                fan_far,
+                sizes[1] - waiting,
+                waiting,
+                scratch,
+            ):
+                return OUT_OF_GRID
+            waiting = 0
+        if symbol == BOUNDARY:
+            close(front, p, q)
+            continue
+        if symbol == FOCUS:
+            c = near
+        elif symbol == FAR:
+            c = far
+        elif symbol == OTHER:
+            c = _code_index(stream, sizes[1], c)
+            if c >= sizes[1] or c in (p, q):
+                return BAD_VERTEX
+        index = sizes[0]
+        mesh.triangles[index, 0], mesh.triangles[index, 1], mesh.triangles[index, 2] = q, p, c
+        sizes[0] = index + 1
+        if not conquer(front, q, p, c):
+            return TOO_SLOW
+    if waiting > 0 and not _code_fan(
+        stream, mesh, table, bits, focus, fan_other, fan_apex, -1, -1, fan_far, sizes[1] - waiting, waiting, scratch
+    ):
+        return OUT_OF_GRID
+    return GOOD
