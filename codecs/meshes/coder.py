@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts
-from squeeze3d.codecs.meshes.layout import CONTEXTS, INPUTS, MIXERS
-from squeeze3d.codecs.meshes.prediction import parallelograms
-from squeeze3d.codecs.meshes.walk import DEGENERATE, GOOD, OUT_OF_GRID, Mesh, Stream, walk
+from squeeze3d.codecs.meshes.layout import INPUTS
+from squeeze3d.codecs.meshes.prediction import FEATURES
+from squeeze3d.codecs.meshes.priors import shipped
+from squeeze3d.codecs.meshes.residuals import Stream
+from squeeze3d.codecs.meshes.walk import DEGENERATE, GOOD, OUT_OF_GRID, RUNNING, Mesh, walk
 from squeeze3d.errors import FormatError
 
 MIN_BITS, MAX_BITS = 4, 18
@@ -77,13 +79,10 @@ def _run(
     faces: int,
     bits: int,
 ) -> CodedMesh:
-    contexts = Contexts.even(CONTEXTS, MIXERS, INPUTS)
-    stream = Stream(
-        coder.state, coder.data, contexts.chances, contexts.seen, contexts.weights, np.zeros(INPUTS, dtype=np.int64)
-    )
+    priors = shipped()
     vertices = len(source_cells) if len(source) else 3 * faces
-    mesh = empty_mesh(source, source_cells, faces, vertices, 0)
-    status = walk(stream, mesh, parallelograms(), faces, bits)
+    mesh = blank_mesh(source, source_cells, faces, vertices)
+    status = walk(make_stream(coder, priors.contexts()), mesh, priors.table.astype(np.int64), faces, bits)
     if status != GOOD:
         raise FormatError(_MESSAGES.get(status, "connectivity refers to a vertex that does not exist"))
     count = int(mesh.sizes[1])
@@ -97,10 +96,25 @@ _MESSAGES = {
 }
 
 
-def empty_mesh(
-    source: NDArray[np.int64], source_cells: NDArray[np.int64], faces: int, vertices: int, samples: int
+def make_stream(
+    coder: BinaryEncoder | BinaryDecoder | BinaryMeter, contexts: Contexts, tally: NDArray[np.int32] | None = None
+) -> Stream:
+    """What a walk codes decisions with; `tally` (CONTEXTS, 2) counts them."""
+    return Stream(
+        coder.state,
+        coder.data,
+        contexts.chances,
+        contexts.seen,
+        contexts.weights,
+        np.zeros(INPUTS, dtype=np.int64),
+        np.zeros((0, 2), dtype=np.int32) if tally is None else tally,
+    )
+
+
+def blank_mesh(
+    source: NDArray[np.int64], source_cells: NDArray[np.int64], faces: int, vertices: int, samples: int = 0
 ) -> Mesh:
-    """Arrays for a walk."""
+    """Arrays for a walk over a source, or over a stream if that is empty."""
     return Mesh(
         np.zeros((faces, 3), dtype=np.int64),
         np.zeros((vertices, 3), dtype=np.int64),
@@ -108,7 +122,7 @@ def empty_mesh(
         np.zeros(2, dtype=np.int64),
         source,
         source_cells,
-        np.array([512, 512, 512, 1, 1, 1, 0, 0, 0], dtype=np.int64),
-        np.zeros((samples, 6, 3), dtype=np.int32),
+        np.array(RUNNING, dtype=np.int64),
+        np.zeros((samples, FEATURES + 1, 3), dtype=np.int32),
         np.zeros(samples, dtype=np.int32),
     )

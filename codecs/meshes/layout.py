@@ -6,6 +6,8 @@ decision: `DECISIONS` for a symbol, `SLOTS` for a coordinate.
 
 from __future__ import annotations
 
+import math
+
 from squeeze3d.codecs.meshes.lattice import TURNS
 
 INPUTS = 6
@@ -16,13 +18,14 @@ DECISIONS = 4
 GAPS = TURNS + 1
 """Angle classes, and none."""
 SYMBOL_SETS = (
-    GAPS * 4 * 3,
-    8 * 6 * 3 * 2,
-    GAPS * 8 * 6,
-    9 * 8 * 3 * 3,
-    GAPS * 6 * 2 * 5,
-    125 * 2,
+    (GAPS, 4, 3),
+    (8, 6, 3, 2),
+    (GAPS, 8, 6),
+    (9, 8, 3, 3),
+    (GAPS, 6, 2, 5),
+    (125, 2),
 )
+"""Shape of the rows of each set; the last index matters least, and rare rows borrow from their neighbours there."""
 
 # Coordinates: residuals of a prediction.
 UNARY = 20
@@ -33,20 +36,20 @@ SCALES = 24
 KINDS = 4
 """How a vertex is predicted: between two sides as the last one, as an earlier one, from one side, in a start."""
 COORDINATE_SETS = (
-    3 * SCALES * KINDS,
-    3 * SCALES * 4,
-    3 * 6 * 12,
-    3 * 9 * 12,
-    3 * 49 * 2,
-    3 * TURNS * 4 * 3,
+    (3, SCALES, KINDS),
+    (3, SCALES, 4),
+    (3, 12, 6),
+    (3, 12, 9),
+    (3, 7, 7, 2),
+    (3, 4, TURNS, 3),
 )
 
 
-def _starts(sets: tuple[int, ...], width: int, first: int) -> tuple[tuple[int, ...], int]:
+def _starts(sets: tuple[tuple[int, ...], ...], width: int, first: int) -> tuple[tuple[int, ...], int]:
     starts = []
-    for rows in sets:
+    for shape in sets:
         starts.append(first)
-        first += rows * width
+        first += math.prod(shape) * width
     return tuple(starts), first
 
 
@@ -57,7 +60,9 @@ OFFSETS = _end
 """First place of the upper half of each bucket, `2 * UNARY`."""
 STARTS = OFFSETS + 2 * UNARY
 """First place of whether a corner of a new start is known."""
-CONTEXTS = STARTS + 3
+RANKS = STARTS + 3
+"""First place of how near a vertex seen before is: 17 for apexes, 17 for corners of starts."""
+CONTEXTS = RANKS + 34
 
 SYMBOL_MIXER = 0
 """First row of weights of symbols: `DECISIONS` for each of 3 stages of a fan."""

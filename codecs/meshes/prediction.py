@@ -17,7 +17,7 @@ from squeeze3d.codecs.meshes.lattice import TURNS, turn_between
 from squeeze3d.compiled import compiled
 
 FEATURES = 5
-G, O, N, O2, H = range(FEATURES)
+GATE, APEX, CLOSING, CLOSING_APEX, BORDER = range(FEATURES)
 CLOSED_CLASSES = 3 * TURNS
 CLASSES = 2 * (CLOSED_CLASSES + TURNS)
 """Fans with an end by `rest` and angle, then fans without one by the angle at g; both without and with h."""
@@ -42,16 +42,16 @@ def collect(at, f, g, o, n, o2, h, features):  # type: ignore[no-untyped-def]
     """Fill (FEATURES, 3) `features` with vectors from f; those that are missing are 0."""
     for axis in range(3):
         base = at[f, axis]
-        features[G, axis] = at[g, axis] - base
-        features[O, axis] = at[o, axis] - base
-        features[N, axis] = at[n, axis] - base if n >= 0 else 0
-        features[O2, axis] = at[o2, axis] - base if o2 >= 0 else 0
-        features[H, axis] = at[h, axis] - base if h >= 0 else 0
+        features[GATE, axis] = at[g, axis] - base
+        features[APEX, axis] = at[o, axis] - base
+        features[CLOSING, axis] = at[n, axis] - base if n >= 0 else 0
+        features[CLOSING_APEX, axis] = at[o2, axis] - base if o2 >= 0 else 0
+        features[BORDER, axis] = at[h, axis] - base if h >= 0 else 0
 
 
 def parallelograms() -> np.ndarray:
     """(CLASSES, FEATURES) weights before any fit: parallelograms alone."""
     weights = np.zeros((CLASSES, FEATURES), dtype=np.int64)
     one = 1 << FRACTION
-    weights[:, G], weights[:, O] = one, -one
+    weights[:, GATE], weights[:, APEX] = one, -one
     return weights

@@ -1,7 +1,7 @@
 r"""The coder of a mesh: one walk over its triangles that encodes, decodes or measures.
 
-The mesh is conquered triangle by triangle, from start triangles outwards. One vertex at a time, the *focus*, in the
-order of discovery, has all its gates closed (see `front`):
+The mesh is conquered triangle by triangle, from start triangles outwards. One vertex at a time, the *focus*, has all
+its gates closed (see `front`, and `agenda` for which one):
 
 ```text
         c            gate p→q of a conquered triangle; the triangle on its other side is (q, p, c).
@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from squeeze3d.bitstream.binary import DECODE, MODE, code_bit, code_blended, code_raw
+from squeeze3d.bitstream.binary import COST, DECODE, MODE, code_raw
+from squeeze3d.codecs.meshes.agenda import make_agenda, next_focus, touch
 from squeeze3d.codecs.meshes.front import close, conquer, make_edges, make_front, place_of, pop, push
 from squeeze3d.codecs.meshes.lattice import (
     TURNS,
@@ -40,10 +41,8 @@ from squeeze3d.codecs.meshes.lattice import (
 )
 from squeeze3d.codecs.meshes.layout import (
     COORDINATE_MIXER,
-    COORDINATE_SETS,
     COORDINATES,
     DECISIONS,
-    INPUTS,
     IS_BOUNDARY,
     IS_FAR,
     IS_FOCUS,
@@ -56,7 +55,8 @@ from squeeze3d.codecs.meshes.layout import (
     SYMBOLS,
 )
 from squeeze3d.codecs.meshes.prediction import FEATURES, FRACTION, class_of, collect
-from squeeze3d.codecs.meshes.residuals import code_residual
+from squeeze3d.codecs.meshes.residuals import code_residual, decide, decide_alone
+from squeeze3d.codecs.meshes.search import EFFORT, code_known
 from squeeze3d.compiled import compiled
 
 NEW, FOCUS, FAR, BOUNDARY, OTHER = range(5)
@@ -64,20 +64,10 @@ GOOD, BAD_VERTEX, DEGENERATE, OUT_OF_GRID, TOO_SLOW = range(5)
 """What a walk returns."""
 LAST, EARLIER, OPEN, START = range(KINDS)
 HALF = 1 << (FRACTION - 1)
+RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0)
+"""First values of `Mesh.memory`."""
 RATIO = 16
 """Squared residuals in the tangent plane over those along the normal."""
-
-
-class Stream(NamedTuple):
-    """What bits are coded with."""
-
-    state: Any
-    data: Any
-    chances: Any
-    seen: Any
-    weights: Any
-    places: Any
-    """(INPUTS,) contexts of the decision at hand."""
 
 
 class Mesh(NamedTuple):
@@ -95,7 +85,8 @@ class Mesh(NamedTuple):
     """(F, 3) what to encode; empty in a decoder."""
     source_cells: Any
     memory: Any
-    """Running values: mean excess of residuals for each of 3 axes, squared size of edges, how many of each."""
+    """Running values: mean excess of residuals for each of 3 axes and how many there were; sum and number of squared
+    edges; number of samples; cost of positions."""
     samples: Any
     """(N, FEATURES + 1, 3) features and truths of predictions, for fitting; usually empty."""
     classes: Any
@@ -188,17 +179,16 @@ def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, ki
             share = 3
         elif nn > 0 and share == 3:
             share = 2
-        sign_known = n1 if slot == 1 else n2
         row0 = (slot * SCALES + plain) * KINDS + kind
         row1 = (slot * SCALES + adapted) * 4 + part
-        row2 = (slot * 6 + before) * 12 + half
-        row3 = (slot * 9 + _offset_class((other[axis] + shift - expected) >> FRACTION, unit)) * 12 + half
+        row2 = (slot * 12 + half) * 6 + before
+        row3 = (slot * 12 + half) * 9 + _offset_class((other[axis] + shift - expected) >> FRACTION, unit)
         same = 1 if cells[repeats[0], axis] == cells[repeats[1], axis] else 0
         row4 = (
             (slot * 7 + _repeat_class(cells[repeats[0], axis] - rounded)) * 7
             + _repeat_class(cells[repeats[1], axis] - rounded)
         ) * 2 + same
-        row5 = ((slot * TURNS + turn) * 4 + share) * 3 + min(kind, 2)
+        row5 = ((slot * 4 + share) * TURNS + turn) * 3 + min(kind, 2)
         places[0] = COORDINATES[0] + SLOTS * row0
         places[1] = COORDINATES[1] + SLOTS * row1
         places[2] = COORDINATES[2] + SLOTS * row2
@@ -244,11 +234,8 @@ def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratc
             else:
                 total = at[f, axis] + at[g, axis] - at[o, axis]
             other[axis] = total << FRACTION
-        ax, ay, az = normal_of(at, f, g, o)
-        ax, ay, az = -ax, -ay, -az
-        ax, ay, az = ax, ay, az
-        # Normal of the fan: the triangle behind the gate and the one behind the closing edge.
-        nx, ny, nz = -ax, -ay, -az
+        # The triangle behind the gate, and the one behind the closing edge.
+        nx, ny, nz = normal_of(at, f, g, o)
         if n >= 0:
             bx, by, bz = normal_of(at, n, f, o2)
             nx, ny, nz = nx + bx, ny + by, nz + bz
@@ -275,27 +262,24 @@ def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratc
 
 
 @compiled
-def _code_index(stream, count, index):  # type: ignore[no-untyped-def]
-    """Code a vertex number below `count`; may return more."""
-    return code_raw(stream.state, stream.data, length_of(count - 1), index)
-
-
-@compiled
-def _code_start(stream, mesh, bits, corners, scratch):  # type: ignore[no-untyped-def]
+def _code_start(stream, mesh, front, bits, corners, scratch, effort):  # type: ignore[no-untyped-def]
     """Code a triangle that no gate leads to.
 
     In an encoder `corners` has new numbers, where new vertices have the next ones; a decoder fills it in. Returns
     a status.
     """
-    features, prediction, other, normal, repeats = scratch
+    _, prediction, other, normal, repeats = scratch
     coding = stream.state[MODE] != DECODE
     normal[0] = normal[1] = normal[2] = 0
     for corner in range(3):
         count = mesh.sizes[1]
         known = 1 if coding and corners[corner] < count else 0
-        known = code_bit(stream.state, stream.data, stream.chances, stream.seen, STARTS + corner, known)
+        known = decide_alone(stream, STARTS + corner, known)
         if known:
-            corners[corner] = _code_index(stream, count, corners[corner])
+            near = corners[corner - 1] if corner else np.int64(0)
+            x, y, z = mesh.cells[near, 0], mesh.cells[near, 1], mesh.cells[near, 2]
+            a, b = (corners[0] if corner else -1), (corners[1] if corner == 2 else -1)
+            corners[corner] = code_known(stream, mesh, front, x, y, z, False, 1, a, b, -1, -1, corners[corner], effort)
             if corners[corner] >= count:
                 return BAD_VERTEX
             continue
@@ -322,28 +306,14 @@ def _code_start(stream, mesh, bits, corners, scratch):  # type: ignore[no-untype
 @compiled
 def _code_symbol(stream, symbol, has_near, has_far, stage):  # type: ignore[no-untyped-def]
     """Code a symbol in the contexts `stream.places`; returns it."""
-    state, data, chances, seen, weights, places = (
-        stream.state,
-        stream.data,
-        stream.chances,
-        stream.seen,
-        stream.weights,
-        stream.places,
-    )
     mixer = SYMBOL_MIXER + DECISIONS * stage
-    if has_near and code_blended(
-        state, data, chances, seen, weights, mixer + IS_FOCUS, places, IS_FOCUS, 1 if symbol == FOCUS else 0
-    ):
+    if has_near and decide(stream, mixer + IS_FOCUS, IS_FOCUS, 1 if symbol == FOCUS else 0):
         return FOCUS
-    if code_blended(state, data, chances, seen, weights, mixer + IS_NEW, places, IS_NEW, 1 if symbol == NEW else 0):
+    if decide(stream, mixer + IS_NEW, IS_NEW, 1 if symbol == NEW else 0):
         return NEW
-    if has_far and code_blended(
-        state, data, chances, seen, weights, mixer + IS_FAR, places, IS_FAR, 1 if symbol == FAR else 0
-    ):
+    if has_far and decide(stream, mixer + IS_FAR, IS_FAR, 1 if symbol == FAR else 0):
         return FAR
-    if code_blended(
-        state, data, chances, seen, weights, mixer + IS_BOUNDARY, places, IS_BOUNDARY, 1 if symbol == BOUNDARY else 0
-    ):
+    if decide(stream, mixer + IS_BOUNDARY, IS_BOUNDARY, 1 if symbol == BOUNDARY else 0):
         return BOUNDARY
     return OTHER
 
@@ -354,7 +324,7 @@ def _symbol_contexts(places, mesh, front, focus, other, apex, near, far, waiting
     at = mesh.cells
     around, beyond = min(front.degree[focus], 8) - 1, min(front.degree[other], 6) - 1
     since = min(waiting, 3)
-    has_near, has_far = (1 if near >= 0 else 0), (1 if far >= 0 else 0)
+    has_near = 1 if near >= 0 else 0
     reach = 8
     fold = 0
     far_gap = TURNS
@@ -402,6 +372,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
         np.zeros(3, np.int64),
         np.zeros(2, np.int64),
     )
+    effort = np.full(1, EFFORT * faces, np.int64)
     sizes = mesh.sizes
     if coding:
         for index in range(faces):
@@ -411,21 +382,32 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                 if place < 0:
                     return TOO_SLOW
                 push(waiting_edges, place, p, q, 3 * index + side)
-    focus = 0
+    agenda = make_agenda(faces)
+    focus = np.int64(-1)
     start = 0
+    # Triangles that the agenda knows, and ends of gates that were closed as borders since.
+    entered = borders = 0
+    closed = np.zeros(6 * faces, np.int32)
     # The fan at hand: gate, its apex, closing neighbour and the apex behind it, new vertices without a position.
     fan_other = fan_apex = fan_far = 0
     waiting = 0
     gap = TURNS
     while sizes[0] < faces:
-        gate = -1
-        while focus < sizes[1]:
-            gate = front.leaving[focus]
-            if gate < 0:
-                gate = front.arriving[focus]
-            if gate >= 0:
-                break
-            focus += 1
+        gate = front.leaving[focus] if focus >= 0 else -1
+        if gate < 0 and focus >= 0:
+            gate = front.arriving[focus]
+        if gate < 0:
+            # The fan is done, and so are the positions in it: its vertices know their gaps.
+            for index in range(entered, sizes[0]):
+                for corner in range(3):
+                    touch(agenda, front, mesh.cells, mesh.triangles[index, corner])
+            entered = sizes[0]
+            for index in range(borders):
+                touch(agenda, front, mesh.cells, closed[index])
+            borders = 0
+            focus = next_focus(agenda)
+            if focus >= 0:
+                continue
         if gate < 0:
             if coding:
                 while taken[start]:
@@ -441,7 +423,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                             mesh.cells[fresh, axis] = mesh.source_cells[old, axis]
                         fresh += 1
                     corners[corner] = new_of[old]
-            status = _code_start(stream, mesh, bits, corners, scratch)
+            status = _code_start(stream, mesh, front, bits, corners, scratch, effort)
             if status != GOOD:
                 return status
             index = sizes[0]
@@ -516,6 +498,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
             sizes[1] = c + 1
             waiting += 1
         elif waiting > 0:
+            mesh.memory[9] -= stream.state[COST]
             end = near if symbol == FOCUS else -1
             behind_end = np.int64(front.apex[near_gate]) if symbol == FOCUS else -1
             if not _code_fan(
@@ -535,15 +518,22 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
             ):
                 return OUT_OF_GRID
             waiting = 0
+            mesh.memory[9] += stream.state[COST]
         if symbol == BOUNDARY:
             close(front, p, q)
+            closed[borders], closed[borders + 1] = p, q
+            borders += 2
             continue
         if symbol == FOCUS:
             c = near
         elif symbol == FAR:
             c = far
         elif symbol == OTHER:
-            c = _code_index(stream, sizes[1], c)
+            at = mesh.cells
+            x = at[p, 0] + at[q, 0] - at[apex, 0]
+            y = at[p, 1] + at[q, 1] - at[apex, 1]
+            z = at[p, 2] + at[q, 2] - at[apex, 2]
+            c = code_known(stream, mesh, front, x, y, z, True, 0, p, q, near, far, c, effort)
             if c >= sizes[1] or c in (p, q):
                 return BAD_VERTEX
         index = sizes[0]
