@@ -12,6 +12,7 @@ from squeeze3d.codecs.meshes.layout import INPUTS
 from squeeze3d.codecs.meshes.prediction import FEATURES
 from squeeze3d.codecs.meshes.priors import shipped
 from squeeze3d.codecs.meshes.residuals import Stream
+from squeeze3d.codecs.meshes.starts import order_starts
 from squeeze3d.codecs.meshes.walk import DEGENERATE, GOOD, OUT_OF_GRID, RUNNING, Mesh, walk
 from squeeze3d.errors import FormatError
 
@@ -122,6 +123,7 @@ def blank_mesh(
         np.zeros(2, dtype=np.int64),
         source,
         source_cells,
+        order_starts(source, source_cells),
         np.array(RUNNING, dtype=np.int64),
         np.zeros((samples, FEATURES + 1, 3), dtype=np.int32),
         np.zeros(samples, dtype=np.int32),

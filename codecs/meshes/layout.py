@@ -33,15 +33,16 @@ UNARY = 20
 ZERO, SIGN, FIRST = 0, 1, 2
 SLOTS = FIRST + UNARY
 SCALES = 24
-KINDS = 4
-"""How a vertex is predicted: between two sides as the last one, as an earlier one, from one side, in a start."""
+KINDS = 6
+"""How a vertex is predicted: between two sides as the last one, as an earlier one, from one side; as the first, second
+or third corner of a start."""
 COORDINATE_SETS = (
     (3, SCALES, KINDS),
-    (3, SCALES, 4),
-    (3, 12, 6),
-    (3, 12, 9),
-    (3, 7, 7, 2),
-    (3, 4, TURNS, 3),
+    (3, SCALES, 4, 2),
+    (3, 12, 6, 2),
+    (3, 12, 9, 2),
+    (3, 7, 7, 2, 2),
+    (3, 4, TURNS, KINDS),
 )
 
 

@@ -62,9 +62,9 @@ from squeeze3d.compiled import compiled
 NEW, FOCUS, FAR, BOUNDARY, OTHER = range(5)
 GOOD, BAD_VERTEX, DEGENERATE, OUT_OF_GRID, TOO_SLOW = range(5)
 """What a walk returns."""
-LAST, EARLIER, OPEN, START = range(KINDS)
+LAST, EARLIER, OPEN, START, SECOND, THIRD = range(KINDS)
 HALF = 1 << (FRACTION - 1)
-RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0)
+RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0, 0, 0)
 """First values of `Mesh.memory`."""
 RATIO = 16
 """Squared residuals in the tangent plane over those along the normal."""
@@ -84,6 +84,8 @@ class Mesh(NamedTuple):
     source_triangles: Any
     """(F, 3) what to encode; empty in a decoder."""
     source_cells: Any
+    starts: Any
+    """(F,) triangles in the order in which they may become starts, as 3 * index + first corner."""
     memory: Any
     """Running values: mean excess of residuals for each of 3 axes and how many there were; sum and number of squared
     edges; number of samples; cost of positions."""
@@ -169,6 +171,7 @@ def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, ki
         plain = min(scale, SCALES - 1)
         adapted = min(max(scale + (memory[slot] >> 8), 0), SCALES - 1)
         half = adapted >> 1
+        begins = 1 if kind >= START else 0
         before = 0
         if slot > 0:
             sized = (abs(done0) if slot == 1 else (abs(done0) + abs(done1)) // 2) >> FRACTION
@@ -180,15 +183,21 @@ def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, ki
         elif nn > 0 and share == 3:
             share = 2
         row0 = (slot * SCALES + plain) * KINDS + kind
-        row1 = (slot * SCALES + adapted) * 4 + part
-        row2 = (slot * 12 + half) * 6 + before
-        row3 = (slot * 12 + half) * 9 + _offset_class((other[axis] + shift - expected) >> FRACTION, unit)
+        row1 = ((slot * SCALES + adapted) * 4 + part) * 2 + begins
+        row2 = ((slot * 12 + half) * 6 + before) * 2 + begins
+        level = _offset_class((other[axis] + shift - expected) >> FRACTION, unit)
+        row3 = ((slot * 12 + half) * 9 + level) * 2 + begins
         same = 1 if cells[repeats[0], axis] == cells[repeats[1], axis] else 0
         row4 = (
-            (slot * 7 + _repeat_class(cells[repeats[0], axis] - rounded)) * 7
-            + _repeat_class(cells[repeats[1], axis] - rounded)
-        ) * 2 + same
-        row5 = ((slot * 4 + share) * TURNS + turn) * 3 + min(kind, 2)
+            (
+                (slot * 7 + _repeat_class(cells[repeats[0], axis] - rounded)) * 7
+                + _repeat_class(cells[repeats[1], axis] - rounded)
+            )
+            * 4
+            + 2 * same
+            + begins
+        )
+        row5 = ((slot * 4 + share) * TURNS + turn) * KINDS + kind
         places[0] = COORDINATES[0] + SLOTS * row0
         places[1] = COORDINATES[1] + SLOTS * row1
         places[2] = COORDINATES[2] + SLOTS * row2
@@ -206,9 +215,10 @@ def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, ki
             done0 = done
         else:
             done1 = done
-        excess = (length_of(4 * value * value) - scale) << 8
-        memory[3 + slot] = min(memory[3 + slot] + 1, 16)
-        memory[slot] += (excess - memory[slot]) // memory[3 + slot]
+        if kind < START:
+            excess = (length_of(4 * value * value) - scale) << 8
+            memory[3 + slot] = min(memory[3 + slot] + 1, 16)
+            memory[slot] += (excess - memory[slot]) // memory[3 + slot]
     return True
 
 
@@ -262,7 +272,7 @@ def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratc
 
 
 @compiled
-def _code_start(stream, mesh, front, bits, corners, scratch, effort):  # type: ignore[no-untyped-def]
+def _code_start(stream, mesh, front, bits, corners, last, scratch, effort):  # type: ignore[no-untyped-def]
     """Code a triangle that no gate leads to.
 
     In an encoder `corners` has new numbers, where new vertices have the next ones; a decoder fills it in. Returns
@@ -276,7 +286,7 @@ def _code_start(stream, mesh, front, bits, corners, scratch, effort):  # type: i
         known = 1 if coding and corners[corner] < count else 0
         known = decide_alone(stream, STARTS + corner, known)
         if known:
-            near = corners[corner - 1] if corner else np.int64(0)
+            near = corners[corner - 1] if corner else last
             x, y, z = mesh.cells[near, 0], mesh.cells[near, 1], mesh.cells[near, 2]
             a, b = (corners[0] if corner else -1), (corners[1] if corner == 2 else -1)
             corners[corner] = code_known(stream, mesh, front, x, y, z, False, 1, a, b, -1, -1, corners[corner], effort)
@@ -284,19 +294,34 @@ def _code_start(stream, mesh, front, bits, corners, scratch, effort):  # type: i
                 return BAD_VERTEX
             continue
         corners[corner] = count
-        if corner == 0:
+        if count == 0:
             for axis in range(3):
                 cell = mesh.cells[count, axis] if coding else 0
                 mesh.cells[count, axis] = code_raw(stream.state, stream.data, bits, cell)
         else:
-            near = corners[corner - 1]
-            repeats[0], repeats[1] = near, corners[0]
+            if corner == 0:
+                first, second = last, count - 1
+                square = 1 << (2 * bits - 4)
+                kind = START
+            elif corner == 1:
+                first, second = corners[0], last
+                square = mesh.memory[6] // mesh.memory[7] if mesh.memory[7] else 1 << (2 * bits - 5)
+                kind = SECOND
+            else:
+                first, second = corners[1], corners[0]
+                square = square_between(mesh.cells, first, second)
+                kind = THIRD
+            repeats[0], repeats[1] = first, second
             for axis in range(3):
-                prediction[axis] = mesh.cells[near, axis] << FRACTION
-                other[axis] = mesh.cells[corners[0], axis] << FRACTION
-            square = mesh.memory[6] // mesh.memory[7] if mesh.memory[7] else 1 << (2 * bits - 5)
-            if not _code_cell(stream, mesh, bits, count, prediction, other, normal, square, START, corner, 0, repeats):
+                prediction[axis] = mesh.cells[first, axis] << FRACTION
+                other[axis] = mesh.cells[second, axis] << FRACTION
+                if corner == 2:
+                    prediction[axis] = (prediction[axis] + other[axis]) // 2
+            if not _code_cell(stream, mesh, bits, count, prediction, other, normal, square, kind, corner, 0, repeats):
                 return OUT_OF_GRID
+            if corner > 0:
+                mesh.memory[6] += square_between(mesh.cells, corners[0], count)
+                mesh.memory[7] += 1
         mesh.sizes[1] = count + 1
     if corners[0] == corners[1] or corners[1] == corners[2] or corners[2] == corners[0]:
         return DEGENERATE
@@ -385,6 +410,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
     agenda = make_agenda(faces)
     focus = np.int64(-1)
     start = 0
+    last = np.int64(0)
     # Triangles that the agenda knows, and ends of gates that were closed as borders since.
     entered = borders = 0
     closed = np.zeros(6 * faces, np.int32)
@@ -410,12 +436,12 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                 continue
         if gate < 0:
             if coding:
-                while taken[start]:
+                while taken[mesh.starts[start] // 3]:
                     start += 1
-                taken[start] = 1
+                taken[mesh.starts[start] // 3] = 1
                 fresh = sizes[1]
                 for corner in range(3):
-                    old = mesh.source_triangles[start, corner]
+                    old = mesh.source_triangles[mesh.starts[start] // 3, (mesh.starts[start] + corner) % 3]
                     if new_of[old] < 0:
                         new_of[old] = fresh
                         mesh.old[fresh] = old
@@ -423,9 +449,12 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                             mesh.cells[fresh, axis] = mesh.source_cells[old, axis]
                         fresh += 1
                     corners[corner] = new_of[old]
-            status = _code_start(stream, mesh, front, bits, corners, scratch, effort)
+            mesh.memory[10] -= stream.state[COST]
+            status = _code_start(stream, mesh, front, bits, corners, last, scratch, effort)
+            mesh.memory[10] += stream.state[COST]
             if status != GOOD:
                 return status
+            last = corners[0]
             index = sizes[0]
             mesh.triangles[index, 0], mesh.triangles[index, 1], mesh.triangles[index, 2] = (
                 corners[0],
@@ -491,7 +520,9 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                     symbol = FOCUS
                 elif c == far:
                     symbol = FAR
+        mesh.memory[11] -= stream.state[COST]
         symbol = _code_symbol(stream, symbol, near >= 0, far >= 0, min(waiting, 2))
+        mesh.memory[11] += stream.state[COST]
         history[0] = (history[0] * 5 + symbol) % 125
         if symbol == NEW:
             c = sizes[1]
