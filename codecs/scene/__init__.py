@@ -1,0 +1,1 @@
+"""Parts of `mesh.scene`: a whole glTF scene quantised geometry, re-encoded textures, the rest verbatim."""
