@@ -59,6 +59,7 @@ def encode(loaded: Loaded, options: SceneOptions, job: Job) -> Container:
     job.losses.extend(builder.losses)
     figures, remarks = builder.report(settings)
     job.notes.update(
+        bits=builder.bits(settings),
         distance=chosen.distance,
         normals=chosen.normals,
         texture=chosen.texture,
@@ -88,6 +89,8 @@ SPEC = CodecSpec(
     decode=decode,
     chunks={16: "document", 17: "stored arrays", 18: "images"},
     usual=100_000,
+    least=50_000,
+    keeps=frozenset({"glb", "gltf"}),
     worth=50_000,
     memory=(3000, 3000),
 )

@@ -8,6 +8,7 @@ import os
 from squeeze3d.codecs.any_raw import SPEC as ANY_RAW
 from squeeze3d.codecs.field_blocks import SPEC as FIELD_BLOCKS
 from squeeze3d.codecs.mesh_lite import SPEC as MESH_LITE
+from squeeze3d.codecs.mesh_scene import SPEC as MESH_SCENE
 from squeeze3d.codecs.mesh_surface import SPEC as MESH_SURFACE
 from squeeze3d.codecs.points_octree import SPEC as POINTS_OCTREE
 from squeeze3d.codecs.spec import CodecSpec, Kind
@@ -92,5 +93,5 @@ def codec_by_wire(wire: int) -> CodecSpec:
     return _BY_WIRE[wire]
 
 
-for _spec in (ANY_RAW, MESH_LITE, MESH_SURFACE, FIELD_BLOCKS, SPLATS_QUANT, POINTS_OCTREE):
+for _spec in (ANY_RAW, MESH_LITE, MESH_SURFACE, FIELD_BLOCKS, SPLATS_QUANT, POINTS_OCTREE, MESH_SCENE):
     register(_spec)

@@ -26,8 +26,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze3d.assets.digest import digest
+from squeeze3d.assets.formats import read
+from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Mesh
-from squeeze3d.assets.source import Asset, Loaded
+from squeeze3d.assets.source import Asset, Loaded, Source
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.bitstream.parameters import pack_parameters
@@ -75,6 +77,8 @@ class Request:
     """Whether measurements are stored in the file."""
     max_memory: int | None = None
     """Bytes that encoding may take, by estimate; None for what the machine has."""
+    strict: bool = False
+    """Whether codecs that lose something are passed over, unless one is named."""
 
     @property
     def evaluations(self) -> int:
@@ -167,7 +171,7 @@ class _Selection:
             if result is None:
                 continue
             self.tried.append(_described(result))
-            if self._distrusts(result):
+            if self._distrusts(result) or self._loses(result):
                 continue
             if best is None or spec.fidelity is Fidelity.LOSSLESS or _better(result, best, request.goal):
                 best = result
@@ -226,7 +230,7 @@ class _Selection:
             return tuple(
                 spec
                 for spec in codecs(self.kind)
-                if effort >= spec.from_effort and not self._has_outgrown(spec) and self._is_present(spec)
+                if effort >= spec.from_effort and not self._is_out_of_range(spec) and self._is_present(spec)
             )
         spec = codec_by_id(name)
         if self.kind not in spec.kinds:
@@ -237,10 +241,12 @@ class _Selection:
             )
         return (spec,)
 
-    def _has_outgrown(self, spec: CodecSpec) -> bool:
-        """Whether a target size is far beyond what a codec makes use of."""
+    def _is_out_of_range(self, spec: CodecSpec) -> bool:
+        """Whether a target size is too small for a codec, or far beyond what it makes use of."""
         size = self.request.target_size
-        return self.request.goal is None and size is not None and spec.largest is not None and size > 2 * spec.largest
+        if size is None:
+            return False
+        return size < spec.least or (self.request.goal is None and spec.largest is not None and size > 2 * spec.largest)
 
     def _distrusts(self, result: _Result) -> bool:
         """Whether an asset is too unlike a codec's training for what was measured to speak for it.
@@ -250,6 +256,15 @@ class _Selection:
         if result.job.outlier is None or self.request.codec is not None:
             return False
         return self.request.goal is None or result.margin < OUTLIER_MARGIN
+
+    def _loses(self, result: _Result) -> bool:
+        """Whether a result is no good because nothing may be lost."""
+        if not self.request.strict or self.request.codec is not None:
+            return False
+        losses = losses_of(self.loaded, result.spec, result.job)
+        if len(losses):
+            self.tried[-1] = {**self.tried[-1], "reason": f"would lose: {'; '.join(x.detail for x in losses)}"}
+        return len(losses) > 0
 
     def _is_present(self, spec: CodecSpec) -> bool:
         """Whether the codec can run here; if not, the report says why."""
@@ -294,8 +309,7 @@ class _Selection:
             return _Result(spec, container, bytes_now, job, None, math.inf)
         self.progress("measure", 0.95)
         # What counts is what a decoder makes of the bytes, not what the encoder meant.
-        decoded = spec.decode(Container.from_bytes(data), Limits())
-        assert not isinstance(decoded, RawFiles)
+        decoded = _opened(spec.decode(Container.from_bytes(data), Limits()))
         measurement = self._measured(decoded)
         margin = self.request.goal.margin(measurement) if self.request.goal is not None else math.inf
         return _Result(spec, container, bytes_now, job, measurement, margin)
@@ -395,6 +409,24 @@ class _Selection:
         data = replace(best.container, chunks=chunks).to_bytes()
         limit = self.request.target_size
         return data if limit is None or len(data) <= limit else best.container.to_bytes()
+
+
+def losses_of(loaded: Loaded, spec: CodecSpec, job: Job) -> LossReport:
+    """What is lost of an asset: by its reader, as far as the codec works on what that made, and by the codec."""
+    losses = LossReport(loaded.losses)
+    if spec.keeps_files(loaded.format):
+        # The reader could not hold everything, but the files are kept; only faults of the input remain.
+        losses = LossReport(x for x in losses if x.warning)
+    losses.extend(job.losses)
+    return losses
+
+
+def _opened(decoded: Asset | RawFiles) -> Asset:
+    """The asset in what a codec decoded to."""
+    if not isinstance(decoded, RawFiles):
+        return decoded
+    (name, content), *side = decoded.files.items()
+    return read(Source(content, name, extra=dict(side))).asset
 
 
 def _better(one: _Result, other: _Result, goal: Goal | None) -> bool:

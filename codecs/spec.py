@@ -162,6 +162,10 @@ class CodecSpec:
     largest: int | None = None
     """Bytes beyond which its files hardly get better: a search for a quality ends there, and it is not tried for target
     sizes of more than twice as much."""
+    least: int = 0
+    """Target sizes of fewer bytes are left to other codecs, unless it is named."""
+    keeps: frozenset[str] = frozenset()
+    """Formats of which it keeps everything that is in the files, also what the reader's asset cannot hold."""
     worth: int = 0
     """Another codec's file of at most so many bytes is left at that: this one is not tried."""
     memory: tuple[int, int] = (0, 0)
@@ -170,6 +174,10 @@ class CodecSpec:
     license: str = "Apache-2.0"
     """Licence of the weights, or of the code where there are none."""
     paper: str | None = None
+
+    def keeps_files(self, format: str) -> bool:
+        """Whether what the reader of a format could not hold is kept all the same."""
+        return self.fidelity is Fidelity.LOSSLESS or format in self.keeps
 
     def make_options(self, values: Mapping[str, Any]) -> OptionsType:
         """Build options from a mapping, converting text to the field's type.

@@ -26,7 +26,7 @@ from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import unpack_parameters
 from squeeze3d.codecs.memory import check_file
 from squeeze3d.codecs.registry import codec_by_wire, codecs
-from squeeze3d.codecs.select import DEFAULT_EFFORT, MEASURED, Request, select
+from squeeze3d.codecs.select import DEFAULT_EFFORT, MEASURED, Request, losses_of, select
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Kind, RawFiles
 from squeeze3d.device import using
 from squeeze3d.errors import FormatError, InputError, UnsupportedError, UsageError, VerifyError
@@ -176,14 +176,10 @@ def encode(
         check_file(Path(source), max_memory)
     loaded, source_bytes = _load(source, format)
     goal = _goal(quality, loaded, default=codec is None and target_size is None and not options)
-    request = Request(target_size, goal, codec, options or {}, effort, metadata, max_memory)
+    request = Request(target_size, goal, codec, options or {}, effort, metadata, max_memory, strict)
     with using(device):
         choice = select(loaded, request, progress)
-    losses = LossReport(loaded.losses)
-    if choice.spec.fidelity is Fidelity.LOSSLESS:
-        # The reader could not hold everything, but the files are kept whole; only faults of the input remain.
-        losses = LossReport(x for x in losses if x.warning)
-    losses.extend(choice.job.losses)
+    losses = losses_of(loaded, choice.spec, choice.job)
     if strict and not choice.reached:
         raise VerifyError(
             f"the quality `{quality}` needs more than {target_size} bytes",

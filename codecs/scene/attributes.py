@@ -75,7 +75,7 @@ class Models:
 
     def add(self, values: Integers) -> None:
         """Take integers into the checksum."""
-        self.checksum = zlib.crc32(np.ascontiguousarray(values, dtype="<i4"), self.checksum)
+        self.checksum = zlib.crc32(values.astype("<i4").tobytes(), self.checksum)
 
     def of(self, role: int) -> Contexts:
         """Contexts of a role, new at its first use."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from squeeze3d.assets.source import Loaded, Source
 from squeeze3d.bitstream.binary import BinaryEncoder
 from squeeze3d.bitstream.container import Container
 from squeeze3d.codecs.scene.adjacency import sequence_plan
-from squeeze3d.codecs.scene.arrays import Array, Precision, measure, quantise_track, restore
+from squeeze3d.codecs.scene.arrays import Array, Frame, Precision, measure, position_step, quantise_track, restore
 from squeeze3d.codecs.scene.attributes import Models, code_values
 from squeeze3d.codecs.scene.document import Json, read_document, shorten_numbers
 from squeeze3d.codecs.scene.entries import Entry, Method
@@ -91,6 +92,7 @@ class SceneBuilder:
         self.remarks += changes
         bounds = loaded.asset.bounds()
         self.diagonal = float(np.linalg.norm(bounds[1] - bounds[0])) or 1.0
+        self.extent = float((bounds[1] - bounds[0]).max())
         self.bounded = {
             index
             for index, entry in enumerate(objects(self.scene.root, "accessors"))
@@ -120,6 +122,11 @@ class SceneBuilder:
             elif isinstance(value, list):
                 pending += value
         return largest
+
+    def bits(self, settings: Settings) -> int:
+        """Bits of a coordinate on the scene's largest side; 32 where floats are kept."""
+        step = position_step(settings.precision(self.diagonal), Frame())
+        return max(1, math.floor(math.log2(max(self.extent / step, 2)))) if step else 32
 
     def geometry(self, settings: Settings) -> Geometry:
         """Everything but images."""

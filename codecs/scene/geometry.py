@@ -265,7 +265,7 @@ class PoolEncoder:
     def _sorted_influences(self, frame: Frame, precision: Precision) -> dict[int, Array]:
         """Joints and weights by accessor, sorted by joint at each vertex; those without weight come last.
 
-        Neighbours mostly follow the same joints; in this order their numbers are the same. What has no weight names joint 0.
+        Neighbours mostly follow the same joints; in this order their numbers are the same. Without weight they are 0.
         """
         by_role = {role: index for index, role in self.pool.roles.items()}
         influences = [role for role in self.pool.roles.values() if role.startswith(("JOINTS_", "WEIGHTS_"))]

@@ -266,7 +266,7 @@ def _skin_stretch(scene: Scene, skin: Json, worlds: NDArray[np.float64]) -> floa
 def _origin(matrix: NDArray[np.float64]) -> NDArray[np.float64] | None:
     with np.errstate(all="ignore"):
         try:
-            place: NDArray[np.float64] = -np.linalg.solve(matrix[:3, :3], matrix[:3, 3])
+            place = np.asarray(-np.linalg.solve(matrix[:3, :3], matrix[:3, 3]), np.float64)
         except np.linalg.LinAlgError:
             return None
     return place if np.isfinite(place).all() else None
@@ -302,11 +302,11 @@ def find_tracks(scene: Scene, pools: list[Pool]) -> list[Track]:
     """Float arrays of animations whose meaning is clear, in the order of accessors."""
     roles: dict[int, set[str]] = defaultdict(set)
     nodes: dict[int, set[int]] = defaultdict(set)
-    for times, values, role, node in _track_uses(scene.root):
+    for times, output, role, node in _track_uses(scene.root):
         roles[times].add("time")
-        roles[values].add(role)
+        roles[output].add(role)
         if type(node) is int:
-            nodes[values].add(node)
+            nodes[output].add(node)
     taken = {index for pool in pools for index in (*pool.attributes, *pool.lists)}
     factors = _parent_stretch(scene.root) if roles else {}
     tracks = []

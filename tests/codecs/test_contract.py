@@ -59,6 +59,7 @@ WIRES = {
     "points.octree": 21,
     "field.blocks": 22,
     "splats.quant": 23,
+    "mesh.scene": 24,
 }
 """Numbers in files that exist. Only append."""
 
