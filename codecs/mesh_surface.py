@@ -1,20 +1,20 @@
-"""`mesh.surface`: a simplified surface with its colours re-sampled, entropy-coded.
+"""`mesh.surface`: a simplified surface with colours all over it, in one entropy-coded stream.
 
 ```text
-Mesh ─► flatten, weld ─► simplify ─► refit ─► quantise ─► colours: one │ per vertex │ texture atlas ─► range coder
-        (nodes applied)  (face budget)                                                                    WebP
-Mesh ◄─ original frame ◄─ crease normals ◄─ dequantise ◄──────────────────────────────────────────────────┘
+Mesh ─► flatten, weld ─► simplify ─► fit to views ─► quantise ─► mesh coder ──────────────────────────────┐
+        (nodes applied)  (what is seen)                           └─► refine ─► colours by lifting ─► coder ┴─► bytes
+Mesh ◄─ original frame ◄─ crease normals ◄─ vertex colours on the refined mesh ◄──────────────────────────┘
 ```
 
-Kept: shape, base colour, double-sidedness, mean metalness and roughness, alpha with textures. Topology, UV layout and
-scene structure are new, and everything else is dropped and listed in the loss report.
+Kept: shape, base colour, alpha, double-sidedness, mean metalness and roughness. Topology and scene structure are new,
+there are no textures, and everything else is dropped and listed in the loss report.
 """
 
 from __future__ import annotations
 
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Asset, Loaded
-from squeeze3d.bitstream.container import SOURCES, Container
+from squeeze3d.bitstream.container import SOURCES, Container, Tag
 from squeeze3d.bitstream.limits import Limits, format_bytes
 from squeeze3d.codecs.spec import CodecSpec, Fidelity, Job, Kind
 from squeeze3d.codecs.surface.options import SurfaceOptions
@@ -44,7 +44,9 @@ def encode(loaded: Loaded, options: SurfaceOptions, job: Job) -> Container:
     def container_of(model: SurfaceModel) -> Container:
         return to_container(model, SPEC.wire, source)
 
-    best = Search(builder, options, job, lambda model: len(container_of(model).to_bytes())).best()
+    frame = Container(SPEC.wire, source, builder.shapes.pose, chunks={Tag.SYMBOLS: bytes(job.target_size or 0)})
+    overhead = len(frame.to_bytes()) - (job.target_size or 0)
+    best = Search(builder, options, job, lambda model: len(container_of(model).to_bytes()), overhead).best()
     if best is None:
         assert job.target_size is not None
         raise TargetSizeError(
@@ -54,29 +56,30 @@ def encode(loaded: Loaded, options: SurfaceOptions, job: Job) -> Container:
     model = best.model
     report_losses(loaded.asset, builder.surface, model, job.losses)
     job.notes.update(
-        faces=len(model.conquest.triangles),
+        faces=len(model.triangles),
         vertices=len(model.cells),
-        source_faces=builder.face_count,
+        source_faces=builder.shapes.face_count,
         bits=model.bits,
         colour=model.mode.name.lower(),
-        score=round(best.score, 6),
+        colours=0 if model.details is None else len(model.details.values),
+        score=round(best.error, 6),
     )
     job.progress("done", 1.0)
     return container_of(model)
 
 
 def decode(container: Container, limits: Limits) -> Asset:
-    """Decode to a mesh in the original frame and scale. Needs NumPy, and Pillow where there is a texture."""
+    """Decode to a mesh in the original frame and scale."""
     from squeeze3d.codecs.surface.model import from_container
     from squeeze3d.codecs.surface.rebuild import to_mesh
 
-    return to_mesh(from_container(container, limits), limits)
+    return to_mesh(from_container(container, limits))
 
 
 SPEC = CodecSpec(
     id="mesh.surface",
-    wire=2,
-    summary="simplified surface with re-sampled colours, entropy-coded",
+    wire=25,
+    summary="simplified surface with colours all over it, entropy-coded",
     kinds=frozenset({Kind.MESH}),
     fidelity=Fidelity.PERCEPTUAL,
     options=SurfaceOptions,

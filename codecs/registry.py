@@ -15,7 +15,7 @@ from squeeze3d.codecs.spec import CodecSpec, Kind
 from squeeze3d.codecs.splats_quant import SPEC as SPLATS_QUANT
 from squeeze3d.errors import UnsupportedVersionError, UsageError
 
-RESERVED_WIRES: frozenset[int] = frozenset({0})
+RESERVED_WIRES: frozenset[int] = frozenset({0, 2})
 """Numbers that never name a codec: 0, and numbers of codecs that were removed."""
 
 PRIVATE_WIRES = range(224, 256)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.lookup import corners, inside, numbers
+from squeeze3d.codecs.colour.ycocg import display
 
 if TYPE_CHECKING:
     from squeeze3d.codecs.colour.model import CellColours
@@ -104,7 +105,7 @@ class PointAims:
     def error(self, colours: CellColours) -> float:
         """Error of what is read at the points, weighted."""
         read = self._read(colours.skip)
-        shown = colours.display(read @ colours.values)
+        shown = display(read @ colours.values)
         # Points that read nothing are the same for all settings.
         counted = np.where(read.sum(axis=1) > 0, self._share, 0.0)
         return float((counted @ (shown - self._rgb) ** 2).mean())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.codecs.colour.cells import Hierarchy, Level
+from squeeze3d.codecs.colour.ycocg import display
 
 if TYPE_CHECKING:
     from squeeze3d.codecs.colour.model import CellColours
@@ -32,7 +33,7 @@ def lookup(colours: CellColours, points: NDArray[np.floating]) -> NDArray[np.flo
     hierarchy = colours.hierarchy
     for _ in range(colours.skip):
         places = (places - 0.5) / 2
-    shown = colours.display(_trilinear(hierarchy, colours.values.astype(np.float64), places))
+    shown = display(_trilinear(hierarchy, colours.values.astype(np.float64), places))
     return shown.astype(np.float32) / np.float32(255)
 
 

@@ -24,7 +24,7 @@ from squeeze3d.codecs.colour.palette import PALETTE_BITS, dequantise_channels, f
 from squeeze3d.codecs.colour.pyramid import PyramidTables, decode_pyramid, encode_pyramid
 from squeeze3d.codecs.colour.quantise_pyramid import quantise
 from squeeze3d.codecs.colour.settings import ColourMode, ColourSettings
-from squeeze3d.codecs.surface.vertex_colours import rgb_to_ycocg, ycocg_to_rgb
+from squeeze3d.codecs.colour.ycocg import exact_ycocg, rgb_to_ycocg, ycocg_to_rgb
 from squeeze3d.errors import FormatError
 
 MODE_BITS = 2
@@ -74,14 +74,6 @@ class CellColours:
         for position in range(len(levels) - self.skip, len(levels)):
             values = interpolated(levels[position], levels[position - 1], values)
         return np.clip(ycocg_to_rgb(values), 0, 255).astype(np.uint8)
-
-    @staticmethod
-    def display(ycocg: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 3) YCoCg of any fineness to sRGB in [0, 255]."""
-        y, co, cg = ycocg.T
-        base = y - cg / 2
-        rgb = np.stack([base + co / 2, y + cg / 2, base - co / 2], axis=1)
-        return np.clip(rgb, 0.0, 255.0)
 
 
 def encode_colours(
@@ -182,14 +174,6 @@ def decode_colours(decoder: SymbolDecoder, occupied: NDArray[np.bool_], limits: 
             root = rgb_to_ycocg(dequantise_channels(codes, ROOT_BITS)[None])[0]
         smooth = decode_pyramid(decoder, hierarchy, root, step)
     return CellColours(mode, full, skip, palette, labels, smooth)
-
-
-def exact_ycocg(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) sRGB to YCoCg without rounding; inverse of `CellColours.display`."""
-    r, g, b = rgb.T
-    co = r - b
-    cg = g - (r + b) / 2
-    return np.stack([(r + b) / 2 + cg / 2, co, cg], axis=1)
 
 
 def _entries(codes: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -22,8 +22,8 @@ from squeeze3d.bitstream.entropy import SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.colour.cells import Hierarchy
 from squeeze3d.codecs.colour.code_length import CodeLength
-from squeeze3d.codecs.colour.model import CellColours, exact_ycocg
 from squeeze3d.codecs.colour.settings import ColourSettings
+from squeeze3d.codecs.colour.ycocg import display, exact_ycocg
 from squeeze3d.codecs.fields.content import UNSEEN, Content
 from squeeze3d.codecs.fields.distances import Layers, signed_squares, skin_of, window_of
 from squeeze3d.codecs.fields.head import Head
@@ -116,7 +116,7 @@ class Skin:
 
     def error(self, ycocg: NDArray[np.int64]) -> float:
         """Weighted mean squared error of a channel of (S, 3) coded colours, in levels of 255."""
-        off = ((CellColours.display(ycocg / FINENESS) - self.rgb) ** 2).mean(axis=1)
+        off = ((display(ycocg / FINENESS) - self.rgb) ** 2).mean(axis=1)
         return float((self.weights * off).sum() / self.weights.sum())
 
 

@@ -22,8 +22,9 @@ from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.colour.aims import CellAims
 from squeeze3d.codecs.colour.cells import Hierarchy
-from squeeze3d.codecs.colour.model import CellColours, decode_colours, encode_cells, exact_ycocg
+from squeeze3d.codecs.colour.model import CellColours, decode_colours, encode_cells
 from squeeze3d.codecs.colour.settings import ColourSettings
+from squeeze3d.codecs.colour.ycocg import display, exact_ycocg, rgb_to_ycocg
 from squeeze3d.codecs.fields.distances import FAR, Layers, layers_of, signed_squares, skin_of
 from squeeze3d.codecs.fields.head import Head, check_grid
 from squeeze3d.codecs.fields.light import CLASSES, OPAQUE, arriving, classes_of
@@ -31,7 +32,6 @@ from squeeze3d.codecs.fields.profile import Profile
 from squeeze3d.codecs.fields.residuals import Quantity, decode_residuals, encode_residuals, spread
 from squeeze3d.codecs.fields.transform import FINENESS, Transform
 from squeeze3d.codecs.lite.structure import decode_structure, encode_structure
-from squeeze3d.codecs.surface.vertex_colours import rgb_to_ycocg
 
 BRIGHT = 4
 """Class of light from which on steps of colours grow. Part of the format."""
@@ -86,7 +86,7 @@ class Cells:
     def rgb(self) -> NDArray[np.float64]:
         """(N, 3) sRGB in [0, 255] of the cells with a colour."""
         assert self.ycocg is not None
-        return CellColours.display(self.ycocg / FINENESS)
+        return display(self.ycocg / FINENESS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,15 @@
 """`SurfaceModel`: the content of a `mesh.surface` file, and its way to bytes and back.
 
 ```text
-SurfaceModel ─► PARAMETERS (msgpack)  faces, bits, material ...
-             ─► SYMBOLS (range coder) connectivity, positions, [colours | texture coordinates]
-             ─► IMAGE (WebP)          [texture]
+SurfaceModel ─► SYMBOLS: look, precision │ connectivity and positions │ one colour, or [cuts] and details │ hash
 ```
+
+One stream of the binary range coder holds everything, parameters included: they take 5 bytes.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,39 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.mesh import AlphaMode
+from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter, code_raw
 from squeeze3d.bitstream.container import Container, Tag
-from squeeze3d.bitstream.entropy import SymbolDecoder, SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
-from squeeze3d.bitstream.parameters import pack_parameters, unpack_parameters
 from squeeze3d.bitstream.pose import Pose
-from squeeze3d.codecs.surface.connectivity import Conquest, decode_connectivity, encode_connectivity
-from squeeze3d.codecs.surface.positions import MAX_BITS, MIN_BITS, decode_positions, encode_positions
-from squeeze3d.codecs.surface.texture_coordinates import (
-    MAX_UV_BITS,
-    Wedges,
-    decode_texture_coordinates,
-    encode_texture_coordinates,
-)
-from squeeze3d.codecs.surface.vertex_colours import MAX_STEP, decode_colours, encode_colours
-from squeeze3d.errors import FormatError
+from squeeze3d.codecs.meshes import decode_mesh, encode_mesh
+from squeeze3d.codecs.surface import smooth_colours
+from squeeze3d.codecs.surface.canvas import SPACINGS, Canvas
+from squeeze3d.codecs.surface.cuts import code_cuts, inner_edges
+from squeeze3d.errors import ChecksumError, FormatError
 
+MIN_BITS, MAX_BITS = 4, 18
 MAX_FACES = 1 << 22
 FACES_PER_BYTE = 64
 """A decoder refuses more triangles than this per byte of SYMBOLS, plus `FREE_FACES`: no real mesh comes close, and a
 tiny hostile file cannot keep it busy for minutes. Part of the format."""
 FREE_FACES = 1024
-BYTES_PER_FACE = 1100
-"""Peak memory of decoding, measured; what the memory limit is checked against."""
+BYTES_PER_FACE = 12_000
+"""Peak memory of decoding, with as many colours as a triangle may have; what the memory limit is checked against."""
+FREE_BYTES = 16_384 * 600
 
+CREASES = (0, 25, 40, 60, 90, 180)
+"""Angles by number, in degrees; see `squeeze3d.geometry.normals`. Part of the format."""
+SHADES = 15
+"""Metalness and roughness are multiples of 1 / 15."""
 _ALPHA: tuple[AlphaMode, ...] = ("OPAQUE", "MASK", "BLEND")
+HASH_BITS = 16
 
 
 class ColourMode(IntEnum):
     """How colours are stored. Part of the format."""
 
     CONSTANT = 0
-    VERTEX = 1
-    TEXTURE = 2
+    SMOOTH = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,27 @@ class Look:
     unlit: bool = False
     alpha_mode: AlphaMode = "OPAQUE"
     metallic: int = 0
-    """0 to 255."""
-    roughness: int = 255
-    """0 to 255."""
+    """0 to `SHADES`."""
+    roughness: int = SHADES
+    """0 to `SHADES`."""
     crease: int = 180
-    """Degrees; see `squeeze3d.geometry.normals`."""
+    """One of `CREASES`."""
+
+    @property
+    def components(self) -> int:
+        """Numbers of a colour: Y, Co, Cg and perhaps alpha."""
+        return 3 if self.alpha_mode == "OPAQUE" else 4
+
+
+@dataclass(frozen=True, eq=False)
+class Details:
+    """Colours all over the surface."""
+
+    canvas: Canvas
+    step: int
+    """Number of the quantiser step."""
+    values: NDArray[np.int64]
+    """(N, C) quantised details of the canvas's vertices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,67 +89,72 @@ class SurfaceModel:
 
     pose: Pose
     bits: int
-    conquest: Conquest
+    triangles: NDArray[np.int64]
+    """(F, 3)."""
     cells: NDArray[np.int64]
     """(V, 3) grid cells of the vertices."""
     look: Look
-    mode: ColourMode
     constant: tuple[int, int, int, int] = (255, 255, 255, 255)
-    """CONSTANT: sRGB bytes and alpha."""
-    step: int = 1
-    """VERTEX: quantiser step."""
-    colours: NDArray[np.int64] | None = None
-    """VERTEX: (V, 3) quantised YCoCg."""
-    uv_bits: int = 0
-    """TEXTURE: bits per coordinate."""
-    wedges: Wedges | None = None
-    """TEXTURE: coordinates."""
-    image: bytes = b""
-    """TEXTURE: a WebP file."""
+    """The one colour, sRGB bytes and alpha; only where there are no details."""
+    details: Details | None = None
 
-
-def encode_mesh(
-    triangles: NDArray[np.integer], cells: NDArray[np.int64]
-) -> tuple[SymbolEncoder, Conquest, NDArray[np.int64]]:
-    """Start a stream with a mesh; its encoder, the mesh in coding order and the old number of each vertex."""
-    encoder = SymbolEncoder()
-    conquest, order = encode_connectivity(encoder, triangles)
-    encode_positions(encoder, conquest.triangles, cells[order])
-    return encoder, conquest, order
+    @property
+    def mode(self) -> ColourMode:
+        """How colours are stored."""
+        return ColourMode.CONSTANT if self.details is None else ColourMode.SMOOTH
 
 
 def to_container(model: SurfaceModel, wire: int, source: int) -> Container:
     """Serialise a model."""
-    encoder, conquest, order = encode_mesh(model.conquest.triangles, model.cells)
-    assert np.array_equal(order, np.arange(len(order))), "model is not in coding order"
-    look = model.look
-    flags = look.double_sided | look.unlit << 1 | _ALPHA.index(look.alpha_mode) << 2
-    parameters = [
-        len(conquest.triangles),
-        model.bits,
-        int(model.mode),
-        flags,
-        look.metallic,
-        look.roughness,
-        look.crease,
-    ]
-    chunks: dict[int, bytes] = {}
-    if model.mode is ColourMode.CONSTANT:
-        parameters += model.constant
-    elif model.mode is ColourMode.VERTEX:
-        assert model.colours is not None
-        parameters.append(model.step)
-        encode_colours(encoder, conquest.triangles, model.colours)
-    else:
-        assert model.wedges is not None
-        parameters.append(model.uv_bits)
-        encode_texture_coordinates(encoder, conquest, model.wedges.corners, model.wedges.uvs)
-        chunks[Tag.IMAGE] = model.image
-    chunks[Tag.PARAMETERS] = pack_parameters(parameters)
+    capacity = 1024 + 64 * len(model.triangles)
+    if model.details is not None:
+        capacity += 32 * model.details.values.size
+    coder = BinaryEncoder(capacity)
+    write(coder, model)
     # Perfectly regular grids take less than a byte per FACES_PER_BYTE triangles. Zeros behind the end mean nothing.
-    least = -(-(len(conquest.triangles) - FREE_FACES) // FACES_PER_BYTE)
-    chunks[Tag.SYMBOLS] = encoder.finish().ljust(least, b"\0")
-    return Container(wire, source, model.pose, chunks=chunks)
+    least = -(-(len(model.triangles) - FREE_FACES) // FACES_PER_BYTE)
+    return Container(wire, source, model.pose, chunks={Tag.SYMBOLS: coder.finish().ljust(least, b"\0")})
+
+
+def write(coder: BinaryEncoder | BinaryMeter, model: SurfaceModel) -> None:
+    """Code a model."""
+    faces, look = len(model.triangles), model.look
+    length = faces.bit_length()
+    for bits, value in (
+        (5, length),
+        (length - 1, faces - (1 << (length - 1))),
+        (4, model.bits - MIN_BITS),
+        (1, int(model.mode)),
+        (1, int(look.double_sided)),
+        (1, int(look.unlit)),
+        (2, _ALPHA.index(look.alpha_mode)),
+        (4, look.metallic),
+        (4, look.roughness),
+        (3, CREASES.index(look.crease)),
+    ):
+        code_raw(coder.state, coder.data, bits, value)
+    mesh = encode_mesh(coder, model.triangles, model.cells, model.bits)
+    assert np.array_equal(mesh.triangles, model.triangles), "model is not in coding order"
+    write_colours(coder, model.look, model.constant, model.details)
+    code_raw(coder.state, coder.data, HASH_BITS, _hash(model))
+
+
+def write_colours(
+    coder: BinaryEncoder | BinaryMeter, look: Look, constant: tuple[int, ...], details: Details | None
+) -> None:
+    """Code what a model has of colours."""
+    if details is None:
+        for value in constant[: look.components]:
+            code_raw(coder.state, coder.data, 8, value)
+        return
+    canvas = details.canvas
+    code_raw(coder.state, coder.data, 6, canvas.spacing)
+    code_raw(coder.state, coder.data, 6, details.step)
+    code_raw(coder.state, coder.data, 1, int(canvas.flags is not None))
+    if canvas.flags is not None:
+        edges = canvas.edges or inner_edges(canvas.triangles, canvas.cells)
+        code_cuts(coder, edges, canvas.triangles, len(canvas.cells), canvas.flags)
+    smooth_colours.code_details(coder, canvas.hierarchy, details.values)
 
 
 def from_container(container: Container, limits: Limits) -> SurfaceModel:
@@ -140,49 +162,55 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
 
     Raises FormatError or LimitError; any other container content gives some model, with all indices in range.
     """
-    container.expect({Tag.PARAMETERS, Tag.SYMBOLS}, {Tag.IMAGE})
+    container.expect({Tag.SYMBOLS})
     if container.pose is None:
         raise FormatError("a mesh.surface file needs a pose")
-    parameters = unpack_parameters(container.chunks[Tag.PARAMETERS])
-    if not isinstance(parameters, list) or any(type(p) is not int for p in parameters) or len(parameters) < 7:
-        raise FormatError("parameters must be a list of integers")
-    faces, bits, mode_number, flags, metallic, roughness, crease, *rest = parameters
     symbols = container.chunks[Tag.SYMBOLS]
+    coder = BinaryDecoder(symbols)
+
+    def raw(bits: int) -> int:
+        return int(code_raw(coder.state, coder.data, bits, 0))
+
+    length = raw(5)
+    faces = (1 << (length - 1)) + raw(length - 1) if length else 0
     if not 1 <= faces <= min(MAX_FACES, FREE_FACES + FACES_PER_BYTE * len(symbols)):
         raise FormatError(f"{faces} triangles cannot be coded in {len(symbols)} bytes")
-    if not (MIN_BITS <= bits <= MAX_BITS and 0 <= flags < 12 and 0 <= crease <= 180):
+    bits, mode, double_sided, unlit, alpha, metallic, roughness, crease = (raw(n) for n in (4, 1, 1, 1, 2, 4, 4, 3))
+    if bits + MIN_BITS > MAX_BITS or alpha >= len(_ALPHA) or crease >= len(CREASES):
         raise FormatError("parameters are out of range")
-    if not (0 <= metallic <= 255 and 0 <= roughness <= 255 and mode_number in tuple(ColourMode)):
-        raise FormatError("parameters are out of range")
-    limits.check(faces * BYTES_PER_FACE, f"a mesh of {faces} triangles")
-    mode = ColourMode(mode_number)
-    if (mode is ColourMode.TEXTURE) != (Tag.IMAGE in container.chunks):
-        raise FormatError("texture and colour mode contradict each other")
-    if len(rest) != (4 if mode is ColourMode.CONSTANT else 1):
-        raise FormatError("parameters have the wrong number of entries")
-
-    decoder = SymbolDecoder(symbols)
-    conquest = decode_connectivity(decoder, faces)
-    count = int(conquest.triangles.max()) + 1
-    cells = decode_positions(decoder, conquest.triangles, count, bits)
-    look = Look(bool(flags & 1), bool(flags & 2), _ALPHA[flags >> 2], metallic, roughness, crease)
-    constant, step, colours, uv_bits, wedges, image = (255, 255, 255, 255), 1, None, 0, None, b""
-    if mode is ColourMode.CONSTANT:
-        if any(not 0 <= c <= 255 for c in rest):
-            raise FormatError("constant colour is out of range")
-        constant = (rest[0], rest[1], rest[2], rest[3])
-    elif mode is ColourMode.VERTEX:
-        step = rest[0]
-        if not 1 <= step <= MAX_STEP:
-            raise FormatError(f"colour step {step} is out of range")
-        colours = decode_colours(decoder, conquest.triangles, count)
+    bits += MIN_BITS
+    limits.check(faces * BYTES_PER_FACE + FREE_BYTES, f"a mesh of {faces} triangles")
+    look = Look(bool(double_sided), bool(unlit), _ALPHA[alpha], metallic, roughness, CREASES[crease])
+    mesh = decode_mesh(coder, faces, bits)
+    constant, details = (255, 255, 255, 255), None
+    if mode == ColourMode.CONSTANT:
+        found = [raw(8) for _ in range(look.components)]
+        constant = (found[0], found[1], found[2], found[3] if len(found) > 3 else 255)
     else:
-        uv_bits = rest[0]
-        if not 1 <= uv_bits <= MAX_UV_BITS:
-            raise FormatError(f"{uv_bits} bits of texture coordinates are out of range")
-        wedges = decode_texture_coordinates(decoder, conquest, uv_bits)
-        image = container.chunks[Tag.IMAGE]
-    decoder.finish()
-    return SurfaceModel(
-        container.pose, bits, conquest, cells, look, mode, constant, step, colours, uv_bits, wedges, image
-    )
+        spacing, step = raw(6), raw(6)
+        if spacing >= len(SPACINGS):
+            raise FormatError("spacing of colours is out of range")
+        flags = edges = None
+        if raw(1):
+            edges = inner_edges(mesh.triangles, mesh.cells)
+            flags = code_cuts(coder, edges, mesh.triangles, len(mesh.cells), None)
+        canvas = Canvas(mesh.triangles, mesh.cells, flags, spacing, edges)
+        blank = np.zeros((len(canvas.refinement.cells), look.components), dtype=np.int64)
+        details = Details(canvas, step, smooth_colours.code_details(coder, canvas.hierarchy, blank))
+    model = SurfaceModel(container.pose, bits, mesh.triangles, mesh.cells, look, constant, details)
+    if raw(HASH_BITS) != _hash(model):
+        raise ChecksumError(
+            "decoded symbols do not match their hash: the file is damaged, or this decoder differs from its encoder",
+            hint="use the squeeze3d version the file was made with",
+        )
+    coder.finish()
+    return model
+
+
+def _hash(model: SurfaceModel) -> int:
+    """Of all numbers that were coded."""
+    value = zlib.crc32(model.triangles.astype("<i4").tobytes())
+    value = zlib.crc32(model.cells.astype("<i4").tobytes(), value)
+    if model.details is not None:
+        value = zlib.crc32(model.details.values.astype("<i4").tobytes(), value)
+    return value & 0xFFFF

@@ -9,10 +9,10 @@ from squeeze3d.codecs.spec import option
 from squeeze3d.errors import UsageError
 
 MIN_BITS, MAX_BITS = 4, 18
-"""Grid sizes of the format, as in `positions.py`, which is too heavy to import here."""
+"""Grid sizes of the format, as in `model.py`, which is too heavy to import here."""
 DEFAULT_FACES = 2000
-DEFAULT_TEXTURE = 128
-DEFAULT_QUALITY = 40
+DEFAULT_STEP = 8
+DEFAULT_DETAIL = 4
 
 
 class Colour(StrEnum):
@@ -20,8 +20,7 @@ class Colour(StrEnum):
 
     AUTO = "auto"
     CONSTANT = "constant"
-    VERTEX = "vertex"
-    TEXTURE = "texture"
+    SMOOTH = "smooth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,15 @@ class SurfaceOptions:
         high=1 << 22,
     )
     bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=MAX_BITS)
-    colour: Colour = option(Colour.AUTO, "what carries colour: auto, constant, vertex or texture")
-    step: int = option(0, "quantiser step of vertex colours in 8-bit levels, 1 to 64; 0 is automatic", low=0, high=64)
-    texture: int = option(0, f"texture width in pixels; 0 is {DEFAULT_TEXTURE}, or fits the target", low=0, high=4096)
-    quality: int = option(
+    colour: Colour = option(Colour.AUTO, "what colours there are: auto, constant (one) or smooth (all over)")
+    step: int = option(
         0,
-        f"WebP quality of the texture, 1 to 100; 0 is {DEFAULT_QUALITY}, or fits the target",
+        f"quantiser step of colours in 8-bit levels, 1 to 64; 0 is {DEFAULT_STEP}, or fits the target",
         low=0,
-        high=100,
+        high=64,
+    )
+    detail: int = option(
+        0, f"colours for each triangle, 1 to 64; 0 is {DEFAULT_DETAIL}, or fits the target", low=0, high=64
     )
 
     def __post_init__(self) -> None:

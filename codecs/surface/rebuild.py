@@ -1,4 +1,4 @@
-"""From a decoded `SurfaceModel` to a `Mesh` that any viewer shows. NumPy alone; Pillow only to unpack a texture."""
+"""From a decoded `SurfaceModel` to a `Mesh` that any viewer shows. NumPy alone."""
 
 from __future__ import annotations
 
@@ -8,126 +8,104 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.colour import srgb_to_linear
-from squeeze3d.assets.image import Image, Texture, Wrap
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
-from squeeze3d.bitstream.limits import Limits
-from squeeze3d.codecs.surface.model import ColourMode, SurfaceModel
-from squeeze3d.codecs.surface.positions import dequantise
-from squeeze3d.codecs.surface.vertex_colours import dequantise_colours
-from squeeze3d.errors import FormatError, InputError
+from squeeze3d.codecs.colour.ycocg import display
+from squeeze3d.codecs.surface.model import SHADES, Details, SurfaceModel
+from squeeze3d.codecs.surface.smooth_colours import FRACTION, dequantise
 from squeeze3d.geometry.normals import crease_normals
-
-MAX_TEXTURE_SIDE = 16384
 
 
 @dataclass(frozen=True, eq=False)
-class Geometry:
-    """Canonical coordinates of a model."""
+class Corners:
+    """Triangles with everything that their corners have; canonical coordinates."""
 
     positions: NDArray[np.float64]
-    """(V, 3) in the canonical frame."""
+    """(N, 3)."""
     triangles: NDArray[np.int64]
     """(F, 3)."""
+    colours: NDArray[np.float64] | None
+    """(N, 4) sRGB and alpha in [0, 1]; None where there is one colour."""
+    normals: NDArray[np.float64]
+    """(F, 3, 3) unit normals."""
 
 
-def geometry(model: SurfaceModel) -> Geometry:
-    """Positions and triangles as a decoder sees them."""
-    return Geometry(dequantise(model.cells, model.bits), model.conquest.triangles)
+def grid_positions(cells: NDArray[np.integer], bits: int) -> NDArray[np.float64]:
+    """(N, 3) grid cells to the canonical coordinates of their centres: (q + 0.5) / 2**bits - 0.5."""
+    places: NDArray[np.float64] = (cells + 0.5) / (1 << bits) - 0.5
+    return places
 
 
-def vertex_rgb(model: SurfaceModel) -> NDArray[np.uint8]:
-    """(V, 3) sRGB bytes of a model in VERTEX mode."""
-    assert model.colours is not None
-    return dequantise_colours(model.colours, model.step)
+def corners(model: SurfaceModel) -> Corners:
+    """What a decoder shows."""
+    base = grid_positions(model.cells, model.bits)
+    shading = crease_normals(base, model.triangles, model.look.crease)
+    normals = shading.normals[shading.groups]
+    if model.details is None:
+        return Corners(base, model.triangles, None, normals)
+    canvas = model.details.canvas
+    refinement = canvas.refinement
+    positions = canvas.positions(model.bits)
+    shares = _shares(base[model.triangles[refinement.owners]], positions[refinement.triangles])
+    mixed = np.einsum("fkj,fjc->fkc", shares, normals[refinement.owners])
+    length = np.linalg.norm(mixed, axis=2, keepdims=True)
+    mixed = np.where(length > 1e-6, mixed / np.maximum(length, 1e-12), normals[refinement.owners][:, :1])
+    return Corners(positions, refinement.triangles, colours(model.details), mixed)
 
 
-def corner_uvs(model: SurfaceModel) -> NDArray[np.float64]:
-    """(F, 3, 2) texture coordinates of a model in TEXTURE mode, in [0, 1]."""
-    assert model.wedges is not None
-    return ((model.wedges.uvs + 0.5) / (1 << model.uv_bits))[model.wedges.corners]
+def colours(details: Details) -> NDArray[np.float64]:
+    """(N, 4) sRGB and alpha in [0, 1] at the vertices of the canvas."""
+    values = dequantise(details.canvas.hierarchy, details.values, details.step) / (1 << FRACTION)
+    result = np.ones((len(values), 4))
+    # Whole byte levels: what is shown is the same wherever it is decoded.
+    result[:, :3] = np.rint(display(values[:, :3])) / 255
+    if values.shape[1] > 3:
+        result[:, 3] = np.rint(np.clip(values[:, 3], 0, 255)) / 255
+    return result
 
 
-def to_mesh(model: SurfaceModel, limits: Limits) -> Mesh:
-    """Build a mesh in the asset's own frame.
+def _shares(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F, 3, 3) barycentric coordinates of the corners of (F, 3, 3) triangles in the (F, 3, 3) ones they lie in."""
+    u, v = outer[:, 1] - outer[:, 0], outer[:, 2] - outer[:, 0]
+    w = inner - outer[:, :1]
+    uu, uv, vv = (u * u).sum(axis=1)[:, None], (u * v).sum(axis=1)[:, None], (v * v).sum(axis=1)[:, None]
+    uw, vw = np.einsum("fc,fkc->fk", u, w), np.einsum("fc,fkc->fk", v, w)
+    # Needles have no inside to speak of; any shares of their corners do.
+    area = np.maximum(uu * vv - uv * uv, 1e-24)
+    second, third = (vv * uw - uv * vw) / area, (uu * vw - uv * uw) / area
+    shares = np.clip(np.stack([1 - second - third, second, third], axis=2), 0, 1)
+    result: NDArray[np.float64] = shares / np.maximum(shares.sum(axis=2, keepdims=True), 1e-12)
+    return result
 
-    Vertices are split where shading creases or the atlas is cut. Textures come back as PNG, which every glTF viewer
-    reads.
-    """
-    shape = geometry(model)
-    world = model.pose.to_original(shape.positions)
-    shading = crease_normals(world, shape.triangles, model.look.crease)
-    # One output vertex per combination of shading group and wedge.
-    corner = np.arange(shape.triangles.size)
-    keys = shading.groups.reshape(-1)
-    if model.wedges is not None:
-        keys = keys * len(model.wedges.vertices) + model.wedges.corners.reshape(-1)
+
+def to_mesh(model: SurfaceModel) -> Mesh:
+    """Build a mesh in the asset's own frame. Vertices are split where shading creases or colours are cut."""
+    shown = corners(model)
+    flat = shown.triangles.reshape(-1)
+    shading = np.rint(shown.normals.reshape(-1, 3) * 127).astype(np.int64) + 128
+    # One vertex for each place and direction of shading.
+    keys = flat << 24 | shading[:, 0] << 16 | shading[:, 1] << 8 | shading[:, 2]
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
-    source = corner[first]
-    vertex = shape.triangles.reshape(-1)[source]
+    vertex = flat[first]
     look = model.look
     red, green, blue, alpha = model.constant
     linear = srgb_to_linear(np.array([red, green, blue]) / 255)
     material = Material(
         base_colour=(float(linear[0]), float(linear[1]), float(linear[2]), alpha / 255),
-        base_colour_texture=_texture(model, limits),
-        metallic=look.metallic / 255,
-        roughness=look.roughness / 255,
+        metallic=look.metallic / SHADES,
+        roughness=look.roughness / SHADES,
         alpha_mode=look.alpha_mode,
         double_sided=look.double_sided,
         unlit=look.unlit,
     )
+    paint = None
+    if shown.colours is not None:
+        paint = shown.colours[vertex].astype(np.float32)
+        paint[:, :3] = srgb_to_linear(paint[:, :3])
     primitive = Primitive(
-        positions=world[vertex],
+        positions=model.pose.to_original(shown.positions)[vertex],
         triangles=index.reshape(-1, 3).astype(np.int32),
-        normals=shading.normals[shading.groups.reshape(-1)[source]].astype(np.float32),
-        uvs=_uvs(model, source),
-        colours=_colours(model, vertex),
+        normals=shown.normals.reshape(-1, 3)[first].astype(np.float32),
+        colours=paint,
         material=0,
     )
     return Mesh((primitive,), (material,))
-
-
-def _uvs(model: SurfaceModel, source: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
-    if model.mode is not ColourMode.TEXTURE:
-        return ()
-    return (corner_uvs(model).reshape(-1, 2)[source].astype(np.float32),)
-
-
-def _colours(model: SurfaceModel, vertex: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    if model.mode is not ColourMode.VERTEX:
-        return None
-    result = np.ones((len(vertex), 4), dtype=np.float32)
-    result[:, :3] = srgb_to_linear(vertex_rgb(model)[vertex] / 255)
-    return result
-
-
-def _texture(model: SurfaceModel, limits: Limits) -> Texture | None:
-    if model.mode is not ColourMode.TEXTURE:
-        return None
-    pixels = texture_pixels(model.image, limits)
-    opaque = bool((pixels[:, :, 3] == 255).all())
-    image = Image.from_pixels(pixels[:, :, :3] if opaque else pixels, name="texture")
-    return Texture(image, wrap=(Wrap.CLAMP, Wrap.CLAMP))
-
-
-def texture_pixels(data: bytes, limits: Limits) -> NDArray[np.uint8]:
-    """(H, W, 4) pixels of the IMAGE chunk.
-
-    Raises FormatError if it is no WebP image, LimitError if it is too large; both before unpacking it.
-    """
-    import io
-
-    import PIL.Image
-
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise FormatError(f"texture is not a WebP image: {error}") from None
-    if max(width, height) > MAX_TEXTURE_SIDE:
-        raise FormatError(f"texture of {width} x {height} pixels exceeds {MAX_TEXTURE_SIDE}")
-    limits.check(width * height * 12, f"a texture of {width} x {height} pixels")
-    try:
-        return Image(data, "image/webp").pixels()
-    except InputError as error:
-        raise FormatError(error.message) from None

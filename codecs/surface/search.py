@@ -1,52 +1,92 @@
 """Settings for a `mesh.surface` file: the user's, or the best found for a target size.
 
-Bytes go to three things: triangles, texture coordinates, colours. For a target, one plan per colour mode and split
-between them is filled up to the target, and the plan with the lowest score (see `SurfaceBuilder.score`) wins.
+Bytes go to triangles and to colours. A `Plan` says how they are shared, how fine the grid is, how densely colours stand
+and whether the mesh is cut where they jump; `Search` fills plans up to the target, looks at the results
+(`SurfaceBuilder.error`), and walks from the best plan to its neighbours until none is better.
 
-Tried and dropped: spending a quarter or half of the triangles on splitting edges where vertex colours err most. At
-10 kB the score of five objects changed by -3 % to +88 %: what the colours gain, the shape loses.
+```text
+plan ─► most triangles within their share ─► fitted, rounded ─► finest colours within the rest ─► error on views
+  ▲                                                                                                   │
+  └─────────────────────────────── neighbours of the best plan so far ◄───────────────────────────────┘
+```
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from squeeze3d.bitstream.limits import Limits
+from squeeze3d.bitstream.binary import BinaryMeter
 from squeeze3d.codecs.spec import Job
-from squeeze3d.codecs.surface.build import Shape, SurfaceBuilder, encode_webp
-from squeeze3d.codecs.surface.model import SurfaceModel
+from squeeze3d.codecs.surface.build import SurfaceBuilder
+from squeeze3d.codecs.surface.model import MAX_BITS, MIN_BITS, Details, SurfaceModel, write_colours
 from squeeze3d.codecs.surface.options import (
+    DEFAULT_DETAIL,
     DEFAULT_FACES,
-    DEFAULT_QUALITY,
-    DEFAULT_TEXTURE,
+    DEFAULT_STEP,
     Colour,
     SurfaceOptions,
 )
-from squeeze3d.codecs.surface.rebuild import to_mesh
-from squeeze3d.texture.atlas import MAX_FACES as MAX_ATLAS_FACES
-from squeeze3d.texture.atlas import Atlas
+from squeeze3d.codecs.surface.paint import Goal
+from squeeze3d.codecs.surface.shapes import Care, Shape
 
-TEXTURE_SHARES = (0.3, 0.5)
-"""Shares of the target that geometry and texture coordinates may take in TEXTURE mode."""
-TEXTURE_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-QUALITIES = (5, 95)
-MAX_FINER = 4
-CLOSE = 3.0
-"""Ratio of scores within which rendering decides: the score agrees with it only roughly."""
-LESS = 1 / 3
-"""Part of the target at which the plan that won is tried once more: on cluttered meshes more triangles can look worse
-(`--target-size 30kB` used to lose 0.25 dB against 10 kB on a ship with rigging)."""
-NEAR = 2.0
-"""Ratio of target sizes within which the kind of plan that won is taken to win again."""
+SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
+"""Parts of the bytes that colours may have."""
+DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
+"""Vertices of a canvas for each byte of colours."""
+CUTS = (float("inf"), 40.0)
+"""Jumps of colour, in byte levels, above which edges are cut."""
+HEADER = 7
+"""Bytes of a stream's parameters and hash."""
+FINEST_STEP, COARSEST_STEP = 0, 63
+ALL = 0.98
+"""Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
+BYTES_PER_FACE = 1.6
+"""A first guess."""
+MOST_BITS = 14
+"""Bits of a coordinate up to which that is done."""
 
 
-Measure = Callable[[SurfaceModel], int]
-"""Size in bytes of the whole file of a model."""
+@dataclass(frozen=True)
+class Plan:
+    """One way to spend the bytes."""
+
+    share: int
+    """Index of `SHARES`."""
+    finer: int = 0
+    """Bits a coordinate has beyond what suits the number of triangles."""
+    density: int = 2
+    """Index of `DENSITIES`."""
+    cut: int = 0
+    """Index of `CUTS`."""
+
+    def neighbours(self) -> Iterator[Plan]:
+        """Plans that differ in one thing."""
+        for share in (self.share + 1, self.share - 1):
+            if 0 <= share < len(SHARES):
+                yield replace(self, share=share)
+        for density in (self.density + 1, self.density - 1):
+            if 0 <= density < len(DENSITIES):
+                yield replace(self, density=density)
+        for finer in (self.finer - 1, self.finer + 1):
+            yield replace(self, finer=finer)
+        yield replace(self, cut=1 - self.cut)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to look."""
+
+    care: Care
+    """For the shapes of all attempts but the last."""
+    attempts: int
+
+
+EFFORTS = {1: Effort(Care.POINTS, 4), 2: Effort(Care.POINTS, 6), 3: Effort(Care.POINTS, 10), 4: Effort(Care.POINTS, 16)}
+MORE = {5: 22, 6: 30, 7: 40, 8: 60, 9: 90}
+"""Attempts with all care."""
 
 
 @dataclass(frozen=True)
@@ -54,288 +94,210 @@ class Candidate:
     """A model that fits."""
 
     model: SurfaceModel
-    size: int
-    score: float
+    size: float
+    error: float
+    plan: Plan
 
 
 class Search:
-    """One search over plans for a builder."""
+    """One search over plans for a builder.
 
-    def __init__(self, builder: SurfaceBuilder, options: SurfaceOptions, job: Job, measure: Measure) -> None:
-        self.builder = builder
-        self.options = options
-        self.job = job
+    Parameters
+    ----------
+    measure : size in bytes of the whole file of a model.
+    overhead : bytes of a file beside the stream.
+    """
+
+    def __init__(
+        self,
+        builder: SurfaceBuilder,
+        options: SurfaceOptions,
+        job: Job,
+        measure: Callable[[SurfaceModel], int],
+        overhead: int,
+    ) -> None:
+        self.builder, self.options, self.job = builder, options, job
         self.measure = measure
+        self.overhead = overhead + HEADER
+        colour = options.colour
+        self.plain = colour is Colour.CONSTANT or (colour is Colour.AUTO and builder.is_uniform)
 
     def best(self) -> Candidate | None:
         """Best model for the job's target size, or with the options alone; None if nothing fits."""
-        job = self.job
-        plans, complete = self._plans(job.target_size)
-        found = self._filled(plans, job.target_size)
-        if not found:
+        target = self.job.target_size
+        if target is None:
+            return self._as_asked()
+        room = target - self.overhead
+        effort = EFFORTS.get(self.job.effort) or Effort(Care.VIEWS, MORE[min(max(self.job.effort, 5), 9)])
+        start = self.job.memo.get("plan") or Plan(share=_first_share(room))
+        best = self._climb(start, room, effort)
+        if best is None and not self.plain and self.options.colour is Colour.AUTO:
+            self.plain = True  # Colours of their own take too much: one must do.
+            best = self._climb(start, room, effort)
+        if best is None:
             return None
-        winner = self._judged(found)
-        if complete:
-            job.memo["winner"] = winner.plan.kind, job.target_size
-        if job.judge is not None and job.exact and job.target_size is not None:
-            alike = [p for p in self._all_plans(job.target_size) if p.name == winner.plan.name]
-            smaller = self._filled(alike, round(job.target_size * LESS))
-            winner = max([winner, *smaller], key=self._value)
-        return winner.candidate
+        self.job.memo["plan"] = best.plan
+        if effort.care is not Care.VIEWS and self.job.exact:
+            final = self._filled(best.plan, room, Care.VIEWS)
+            best = final if final is not None and final.error < best.error else best
+        return self._fitting(best, target)
 
-    def _filled(self, plans: Sequence[_Plan], target: int | None) -> list[_Found]:
-        """What the plans make of a target, best score first."""
-        found = []
-        for index, plan in enumerate(plans):
-            self.job.progress(plan.name, 0.2 + 0.7 * index / len(plans))
-            model = plan.fill(target, self.job.exact)
-            if model is None:
-                continue
-            size = self.measure(model)
-            if self.job.exact and target is not None and size > target:
-                continue
-            found.append(_Found(Candidate(model, size, self.builder.score(model)), plan))
-        return sorted(found, key=lambda f: f.candidate.score)
+    def _climb(self, start: Plan, room: float, effort: Effort) -> Candidate | None:
+        """Best of the start, its neighbours, the neighbours of the best of those, and so on."""
+        known: dict[Plan, Candidate | None] = {}
+        best: Candidate | None = None
 
-    def _judged(self, found: list[_Found]) -> _Found:
-        """The best by the score; where others are close by it, the judge decides."""
-        close = [f for f in found if f.candidate.score <= CLOSE * found[0].candidate.score + 1e-6]
-        return close[0] if self.job.judge is None or len(close) == 1 else max(close, key=self._value)
+        def attempt(plan: Plan) -> None:
+            nonlocal best
+            self.job.progress("search", 0.15 + 0.8 * len(known) / effort.attempts)
+            known[plan] = found = self._filled(plan, room, effort.care)
+            if found is not None and (best is None or found.error < best.error):
+                best = found
 
-    def _value(self, found: _Found) -> float:
-        """What the judge says."""
-        assert self.job.judge is not None
-        if found.value is None:
-            found.value = self.job.judge(to_mesh(found.candidate.model, Limits()))
-        return found.value
-
-    def _plans(self, target: int | None) -> tuple[list[_Plan], bool]:
-        """Plans worth filling, and whether these are all: near the target of an earlier request that tried all of
-        them, only the kind that won there is.
-        """
-        plans = list(self._all_plans(target))
-        kind, before = self.job.memo.get("winner", (None, None))
-        if before is not None and target is not None and before / NEAR <= target <= before * NEAR:
-            same = [plan for plan in plans if plan.kind == kind]
-            if same:
-                return same, False
-        return plans, True
-
-    def _all_plans(self, target: int | None) -> Iterator[_Plan]:
-        builder, options = self.builder, self.options
-        colour = options.colour
-        if colour is Colour.AUTO and builder.is_uniform:
-            colour = Colour.CONSTANT
-        if colour in (Colour.AUTO, Colour.VERTEX):
-            steps = (options.step,) if options.step else (8, 20) if target is not None else (8,)
-            for step in steps:
-                yield _VertexPlan(builder, options, step=step)
-        textured = any(m.pixels is not None for m in builder.surface.materials)
-        if colour is Colour.TEXTURE or (colour is Colour.AUTO and textured):
-            # Below 1.5 kB the texture coordinates alone would eat the budget.
-            for share in TEXTURE_SHARES if target is not None and target >= 1500 else TEXTURE_SHARES[:1]:
-                if target is None or target >= 1500 or colour is Colour.TEXTURE:
-                    yield _TexturePlan(builder, options, share=share)
-        if colour is Colour.CONSTANT or (colour is Colour.AUTO and target is not None and target < 1000):
-            yield _ConstantPlan(builder, options)
-
-
-@dataclass
-class _Plan:
-    """One way to spend the bytes."""
-
-    builder: SurfaceBuilder
-    options: SurfaceOptions
-
-    finer: int = 0
-    """Bits a coordinate has beyond what suits the number of triangles, where the budget has room."""
-
-    name = "simplify"
-    most = 1 << 22
-    """Faces the plan can handle."""
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """What tells this plan from others."""
-        return (self.name,)
-
-    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
-        """Largest model within the target; if not `exact`, any model about that size."""
-        raise NotImplementedError
-
-    def shape(self, faces: int) -> Shape:
-        return self.builder.shape(faces, self.options.bits or self.builder.auto_bits(faces) + self.finer)
-
-    def has_room(self, shape: Shape, size: float, budget: float) -> bool:
-        """Whether all triangles are kept and bytes are left for finer numbers."""
-        complete = len(shape.conquest.triangles) >= 0.98 * self.builder.face_count
-        return complete and size < 0.8 * budget and not self.options.bits and self.finer < MAX_FINER
-
-    def most_faces(
-        self, budget: float, size_of: Callable[[Shape], float], per_face: float, exact: bool
-    ) -> Shape | None:
-        """Shape with the most faces whose `size_of` stays within the budget, to about 5 %.
-
-        Size grows nearly linearly with faces, so a few secant steps from `per_face` bytes a face find it.
-        """
-        limit = min(self.options.faces or 1 << 22, self.builder.face_count, self.most)
-        guess = int(budget / self.builder.rates.get(self.name, per_face))
-        best: tuple[int, Shape] | None = None
-        too_many = limit + 1
-        for _ in range(6):
-            guess = max(1, min(guess, limit, too_many - 1))
-            shape = self.shape(guess)
-            size = size_of(shape)
-            self.builder.rates[self.name] = size / guess
-            if not exact and 0.8 * budget <= size <= 1.25 * budget:
-                return shape
-            if size <= budget:
-                if best is None or guess > best[0]:
-                    best = guess, shape
-                if guess == limit or size > 0.95 * budget:
-                    break
-            else:
-                too_many = min(too_many, guess)
-            if too_many - (best[0] if best else 0) <= 1:
+        attempt(start)
+        if self.plain:
+            for finer in (-1, 1):
+                attempt(replace(start, finer=finer))
+            return best
+        for share in range(start.share - 1, -1, -1):
+            if best is not None:
                 break
-            # Aim a little low: a shape that does not fit is of no use.
-            proposal = int(guess * 0.985 * budget / max(size, 1))
-            floor = best[0] + 1 if best else 1
-            guess = min(max(proposal, floor), too_many - 1)
-        return None if best is None else best[1]
-
-
-@dataclass
-class _Found:
-    """A filled plan, and what the judge said of it if asked."""
-
-    candidate: Candidate
-    plan: _Plan
-    value: float | None = None
-
-
-@dataclass
-class _ConstantPlan(_Plan):
-    name = "one colour"
-
-    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
-        if target is None:
-            return self.builder.constant(self.shape(self.options.faces or DEFAULT_FACES))
-        budget = target - _overhead(self.builder) - 8
-        shape = self.most_faces(budget, lambda s: s.size, 1.5, exact)
-        while shape is not None and self.has_room(shape, shape.size, budget):
-            self.finer += 1
-            shape = self.most_faces(budget, lambda s: s.size, 1.5, exact)
-        return None if shape is None else self.builder.constant(shape)
-
-
-@dataclass
-class _VertexPlan(_Plan):
-    step: int = 8
-
-    name = "vertex colours"
-
-    def __post_init__(self) -> None:
-        self.asked_step = self.step
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        return (self.name, self.asked_step)
-
-    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
-        if target is None:
-            return self.builder.vertex(self.shape(self.options.faces or DEFAULT_FACES), self.step)
-
-        def size_of(shape: Shape) -> float:
-            return shape.size + _colour_bytes(self.builder.vertex(shape, self.step))
-
-        budget = target - _overhead(self.builder)
-        shape = self.most_faces(budget, size_of, 2.2, exact)
-        while shape is not None and self.has_room(shape, size_of(shape), budget):
-            self.finer += 1
-            if not self.options.step:
-                self.step = max(1, self.step // 2)
-            shape = self.most_faces(budget, size_of, 2.2, exact)
-        return None if shape is None else self.builder.vertex(shape, self.step)
-
-
-@dataclass
-class _TexturePlan(_Plan):
-    share: float = 0.5
-
-    name = "texture"
-    most = MAX_ATLAS_FACES
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        return (self.name, self.share)
-
-    def fill(self, target: int | None, exact: bool) -> SurfaceModel | None:
-        options = self.options
-        if target is None:
-            shape = self.shape(min(options.faces or DEFAULT_FACES, MAX_ATLAS_FACES))
-            width = options.texture or DEFAULT_TEXTURE
-            atlas, _, model = self.builder.atlas(shape, width)
-            picture = self.builder.paint(model, width, atlas.aspect).picture(width)
-            return dataclasses.replace(model, image=encode_webp(picture, options.quality or DEFAULT_QUALITY))
-        budget = target - _overhead(self.builder)
-        resolution = options.texture or _side(budget * (1 - self.share))
-        unwrapped: dict[Shape, tuple[Atlas, int, SurfaceModel]] = {}
-
-        def size_of(shape: Shape) -> float:
-            unwrapped[shape] = result = self.builder.atlas(shape, resolution)
-            return shape.size + result[1]
-
-        shape_or_none = self.most_faces(budget * self.share, size_of, 3.4, exact)
-        if shape_or_none is None:
-            return None
-        atlas, coordinates, model = unwrapped[shape_or_none]
-        image = self._image(model, atlas.aspect, resolution, int(budget - shape_or_none.size - coordinates) - 8)
-        return None if image is None else dataclasses.replace(model, image=image)
-
-    def _image(self, model: SurfaceModel, aspect: float, width: int, room: int) -> bytes | None:
-        """Best picture within `room` bytes: widths around the planned one, each at the highest quality that fits."""
-        widths = [width] if self.options.texture else [w for w in TEXTURE_SIDES if width / 1.6 <= w <= width * 1.6]
-        paint = self.builder.paint(model, max(widths), aspect)
-        best: tuple[float, bytes] | None = None
-        for candidate in widths:
-            data = self._best_quality(paint.picture(candidate), room)
-            if data is None:
-                continue
-            score = self.builder.score(dataclasses.replace(model, image=data))
-            if best is None or score < best[0]:
-                best = score, data
-        return None if best is None else best[1]
-
-    def _best_quality(self, picture: NDArray[np.uint8], room: int) -> bytes | None:
-        low, high = QUALITIES if not self.options.quality else (self.options.quality, self.options.quality)
-        best = None
-        while low <= high:
-            quality = (low + high) // 2
-            data = encode_webp(picture, quality)
-            if len(data) <= room:
-                best, low = data, quality + 1
-            else:
-                high = quality - 1
+            attempt(replace(start, share=share))
+        moved = True
+        while moved and best is not None and len(known) < effort.attempts:
+            moved, centre = False, best.plan
+            for plan in centre.neighbours():
+                if len(known) >= effort.attempts:
+                    break
+                if plan not in known:
+                    before = best
+                    attempt(plan)
+                    if best is not before:
+                        # Go on in the same direction while it pays.
+                        moved = True
+                        break
         return best
 
+    def _as_asked(self) -> Candidate:
+        """With the options, and defaults for the rest."""
+        builder, options = self.builder, self.options
+        faces = options.faces or DEFAULT_FACES
+        shape = builder.shapes.shape(faces, options.bits or builder.shapes.auto_bits(faces), Care.VIEWS)
+        if self.plain:
+            model = builder.constant(shape)
+        else:
+            painter = builder.painter(shape)
+            detail = options.detail or DEFAULT_DETAIL
+            goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
+            model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP)))
+        return Candidate(model, self.measure(model), builder.error(model), Plan(0))
 
-def _side(room: float) -> int:
-    """Texture width for about 0.9 bits a pixel."""
-    wanted = (room * 8 / 0.9) ** 0.5
-    return min(TEXTURE_SIDES, key=lambda side: abs(side - wanted))
+    def _fitting(self, found: Candidate, target: int) -> Candidate | None:
+        """The candidate, or one with coarser colours or fewer triangles if its file is larger than the target."""
+        for _ in range(12):
+            size = self.measure(found.model)
+            if size <= target or not self.job.exact:
+                return replace(found, size=size)
+            room = target - self.overhead - (size - target) - 1
+            self.overhead += size - target + 1
+            other = self._filled(found.plan, max(room, 1), Care.POINTS if self.job.effort < 5 else Care.VIEWS)
+            if other is None:
+                return None
+            found = other
+        return None
+
+    def _filled(self, plan: Plan, room: float, care: Care) -> Candidate | None:
+        """The model of a plan that takes about `room` bytes, no more than a few too many."""
+        share = 0.0 if self.plain else SHARES[plan.share]
+        shape = self._most_faces(plan, room * (1 - share), care)
+        if shape is None:
+            return None
+        if self.plain:
+            model = self.builder.constant(shape)
+            return Candidate(model, shape.size + 3, self.builder.error(model), plan)
+        left = room - shape.size
+        painter = self.builder.painter(shape)
+        spacing = (
+            painter.spacing(self.options.detail * len(shape.triangles) / 2)
+            if self.options.detail
+            else painter.spacing(DENSITIES[plan.density] * left)
+        )
+        goal = painter.goal(spacing, CUTS[plan.cut])
+        if plan.cut and goal.canvas.flags is None:
+            return None
+        found = self._finest(goal, left)
+        if found is None:
+            return None
+        details, size = found
+        model = self.builder.detailed(shape, details)
+        return Candidate(model, shape.size + size, self.builder.error(model), plan)
+
+    def _finest(self, goal: Goal, room: float) -> tuple[Details, float] | None:
+        """The finest colours within `room` bytes."""
+        if self.options.step:
+            low = high = _step_number(self.options.step)
+        else:
+            low, high = FINEST_STEP, COARSEST_STEP
+        best = None
+        look = self.builder._look
+        while low <= high:
+            step = (low + high) // 2
+            details = goal.details(step)
+            meter = BinaryMeter()
+            write_colours(meter, look, (), details)
+            size = meter.bits / 8
+            if size <= room:
+                best, high = (details, size), step - 1
+            else:
+                low = step + 1
+        return best
+
+    def _most_faces(self, plan: Plan, budget: float, care: Care) -> Shape | None:
+        """Shape with the most triangles within the budget, to about 3 %.
+
+        Sizes grow nearly linearly, so a few secant steps find the number, on shapes without care.
+        """
+        shapes = self.builder.shapes
+        limit = min(self.options.faces or 1 << 22, shapes.most_faces)
+        known = self.builder.sizes.setdefault(plan.finer, {0: 0.0})
+        for _ in range(8):
+            below = max(faces for faces, size in known.items() if size <= budget and faces <= limit)
+            above = min((faces for faces, size in known.items() if size > budget and faces > below), default=limit + 1)
+            if below == limit or above - below <= 1 or known[below] > 0.97 * budget:
+                break
+            slope = BYTES_PER_FACE
+            if above in known:
+                slope = (known[above] - known[below]) / (above - below)
+            elif below:
+                slope = known[below] / below
+            guess = below + int(0.99 * (budget - known[below]) / max(slope, 0.05))
+            guess = max(below + 1, min(guess, above - 1))
+            known[guess] = shapes.shape(guess, self._bits(guess, plan), Care.NONE).size
+        found = below
+        if not found:
+            return None
+        bits = self._bits(found, plan)
+        if found >= ALL * shapes.most_faces and not self.options.bits:
+            while bits < MOST_BITS and shapes.shape(found, bits + 1, Care.NONE).size <= budget:
+                bits += 1
+        shape = shapes.shape(found, bits, care)
+        while shape.size > budget * 1.02 + 2 and found > 4:
+            found = max(4, int(found * budget / shape.size))
+            shape = shapes.shape(found, min(bits, self._bits(found, plan)), care)
+        return shape if shape.size <= budget * 1.02 + 2 else None
+
+    def _bits(self, faces: int, plan: Plan) -> int:
+        if self.options.bits:
+            return self.options.bits
+        return int(np.clip(self.builder.shapes.auto_bits(faces) + plan.finer, MIN_BITS, MAX_BITS))
 
 
-def _overhead(builder: SurfaceBuilder) -> int:
-    """Bytes of header, pose, chunk framing, parameters and checksum: an upper estimate."""
-    return 24 + len(builder.pose.to_bytes()) + 16
+def _step_number(levels: float) -> int:
+    """Number of a step in byte levels."""
+    return int(np.clip(round(8 * np.log2(max(levels, 1.0))), FINEST_STEP, COARSEST_STEP))
 
 
-def _colour_bytes(model: SurfaceModel) -> int:
-    from squeeze3d.bitstream.entropy import SymbolEncoder
-    from squeeze3d.codecs.surface.vertex_colours import encode_colours
+def _first_share(room: float) -> int:
+    """Where to begin: colours deserve more of more."""
+    return int(np.clip(round(2 + 1.1 * np.log2(max(room, 1) / 1000)), 1, 8))
 
-    assert model.colours is not None
-    encoder = SymbolEncoder()
-    encode_colours(encoder, model.conquest.triangles, model.colours)
-    return len(encoder.finish())

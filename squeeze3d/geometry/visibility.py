@@ -6,26 +6,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.geometry.query import SurfaceQuery
+from squeeze3d.geometry.sampling import face_normals
 
 LIFT = 0.004
 """Rays start this far off the surface, in units of a canonical frame with the longest side 1: decoded surfaces lie
 about as far from the original."""
+FAINT = 0.05
+"""What a triangle counts that is hardly seen, relative to the one seen best."""
+PROBES = 80_000
+"""Points at which `exposure` looks, at least one for each triangle."""
+DIRECTIONS = 30
+"""From which `exposure` looks, all around and below too: somebody will turn the thing over."""
 _RINGS = ((35.0, 0.0, 5), (10.0, 36.0, 5), (-15.0, 0.0, 4))
 """Elevation, first azimuth and number of the directions, in degrees: people look at things from around and above."""
 _GRAZING = 0.02
 """Least cosine at which a direction sees anything."""
 
 
-def seen_share(query: SurfaceQuery, points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.float64]:
+def seen_share(
+    query: SurfaceQuery,
+    points: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    directions: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """(N,) mean over directions of how large a piece of surface looks from there: its cosine, or 0 where it is hidden.
 
     Parameters
     ----------
     query : what hides; in a canonical frame, longest side 1, y up.
     points, normals : (N, 3) places on or near it, and the unit normals of the pieces.
+    directions : (D, 3) where viewers are; around and above, if not given.
     """
     points, normals = np.asarray(points, dtype=np.float64), np.asarray(normals, dtype=np.float64)
-    directions = _directions()
+    directions = _directions() if directions is None else directions
     total = np.zeros(len(points))
     for direction in directions:
         cosine = normals @ direction
@@ -47,3 +60,38 @@ def _directions() -> NDArray[np.float64]:
             around = np.radians(first + 360 / count * step)
             result.append([np.cos(high) * np.sin(around), np.sin(high), np.cos(high) * np.cos(around)])
     return np.array(result)
+
+
+def exposure(
+    query: SurfaceQuery, positions: NDArray[np.floating], triangles: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """(F,) how much is seen of each triangle from either side, relative to the one seen best; 0 where it is hidden.
+
+    A triangle counts as hidden if nothing is seen of it, nor of any triangle that it shares a vertex with: small ones
+    are looked at in one place only.
+    """
+    positions, triangles = np.asarray(positions, dtype=np.float64), np.asarray(triangles, dtype=np.int64)
+    normals = face_normals(positions, triangles)
+    generator = np.random.default_rng(0)
+    seen = np.zeros(len(triangles))
+    everywhere = _spiral(DIRECTIONS)
+    rounds = int(np.clip(PROBES // max(len(triangles), 1), 1, 6))
+    for _ in range(rounds):
+        weights = generator.dirichlet((1.5, 1.5, 1.5), len(triangles))
+        points = np.einsum("fkc,fk->fc", positions[triangles], weights)
+        for side in (normals, -normals):
+            seen += seen_share(query, points, side, everywhere)
+    around = np.zeros(len(positions))
+    for corner in range(3):
+        np.maximum.at(around, triangles[:, corner], seen)
+    most = max(float(seen.max(initial=0.0)), 1e-12)
+    return np.where(around[triangles].max(axis=1) > 0, FAINT + seen / most, 0.0)
+
+
+
+def _spiral(count: int) -> NDArray[np.float64]:
+    """(count, 3) unit vectors, even over the sphere."""
+    height = 1 - 2 * (np.arange(count) + 0.5) / count
+    around = np.arange(count) * np.pi * (3 - np.sqrt(5))
+    wide = np.sqrt(1 - height**2)
+    return np.stack([wide * np.sin(around), height, wide * np.cos(around)], axis=1)

@@ -1,0 +1,107 @@
+"""How much a model looks like its original, fast: small rasterised views from where nothing is measured.
+
+Squared errors of the colours and of the lit colours, over the pixels where either shows the object, as `object_psnr` and
+its lit sister take them on the measuring rig with rays and finer pictures.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.codecs.surface.rebuild import Corners
+from squeeze3d.compiled import compiled
+from squeeze3d.geometry.view_fit import ViewTargets
+from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, lit
+from squeeze3d.render.raster import draw, project
+
+
+class Judge:
+    """Compares decoded models with one original, in the frame of `targets`."""
+
+    def __init__(self, targets: ViewTargets) -> None:
+        self.targets = targets
+        cameras = targets.cameras
+        self._parallel = cameras[0].fov is None
+        self._rays = np.stack([camera.rays()[..., 3:].reshape(*camera.resolution, 3) for camera in cameras])
+        self._rays = self._rays / np.linalg.norm(self._rays, axis=3, keepdims=True)
+
+    @cached_property
+    def _lit(self) -> NDArray[np.float32]:
+        """(N, H, W, 3) the original under light; background white."""
+        t = self.targets
+        tilt = np.abs(np.einsum("nhwc,nhwc->nhw", t.normals, self._rays))
+        light = np.where(np.isfinite(t.depth), AMBIENT + HEADLIGHT * tilt, 1.0).astype(np.float32)
+        shape = t.colours.shape
+        return lit(t.colours.reshape(-1, 3).astype(np.float32), light.reshape(-1)).reshape(shape)
+
+    def error(self, shown: Corners, colour: tuple[float, float, float], *, unlit: bool) -> float:
+        """Mean of both squared errors.
+
+        Parameters
+        ----------
+        shown : the model, as a decoder shows it.
+        colour : sRGB in [0, 1], where the model has one colour.
+        unlit : whether light does not act on it.
+        """
+        t = self.targets
+        height, width = t.depth.shape[1:]
+        pixels = draw(project(t.cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
+        if shown.colours is None:
+            paint = np.broadcast_to(np.array(colour), (len(shown.positions), 3))
+        else:
+            paint = shown.colours[:, :3]
+        flat, shaded, count = _errors(
+            shown.triangles, srgb_to_linear(np.ascontiguousarray(paint)), shown.normals, pixels.faces, pixels.weights,
+            t.depth, t.colours, self._lit, self._rays, unlit,
+        )  # fmt: skip
+        return float(flat + shaded) / (6 * max(int(count), 1))
+
+
+@compiled
+def _encoded(value):  # type: ignore[no-untyped-def]
+    """Linear to sRGB."""
+    if value <= 0.0031308:
+        return 12.92 * max(value, 0.0)
+    return 1.055 * min(value, 1.0) ** (1 / 2.4) - 0.055
+
+
+@compiled
+def _errors(  # type: ignore[no-untyped-def]
+    triangles, paint, normals, faces, weights, depth, colours, shaded, rays, unlit
+):
+    """Squared errors of colours and lit colours, summed, and the number of pixels."""
+    flat_sum, lit_sum, count = 0.0, 0.0, 0
+    views, height, width = faces.shape
+    for view in range(views):
+        for row in range(height):
+            for column in range(width):
+                face = faces[view, row, column]
+                if face < 0 and not depth[view, row, column] < np.inf:
+                    continue
+                count += 1
+                light = 1.0
+                if face >= 0 and not unlit:
+                    dot, length = 0.0, 0.0
+                    for axis in range(3):
+                        value = 0.0
+                        for corner in range(3):
+                            value += weights[view, row, column, corner] * normals[face, corner, axis]
+                        dot += value * rays[view, row, column, axis]
+                        length += value * value
+                    light = AMBIENT + HEADLIGHT * abs(dot) / max(np.sqrt(length), 1e-12)
+                for channel in range(3):
+                    flat = 1.0
+                    bright = 1.0
+                    if face >= 0:
+                        value = 0.0
+                        for corner in range(3):
+                            value += weights[view, row, column, corner] * paint[triangles[face, corner], channel]
+                        flat = _encoded(value)
+                        bright = _encoded(value * light)
+                    flat_sum += (flat - colours[view, row, column, channel]) ** 2
+                    lit_sum += (bright - shaded[view, row, column, channel]) ** 2
+    return flat_sum, lit_sum, count

@@ -1,0 +1,219 @@
+"""Colours at the vertices of a refined mesh, by lifting over its hierarchy.
+
+```text
+colours ─► details from coarse to fine ─► ÷ step, rounded ─► context-coded
+   ▲                                                             │
+   └── predict from coarser vertices + detail, update undone ◄───┘
+```
+
+A second-generation wavelet transform (Sweldens 1998): a vertex becomes the detail that its coarser neighbours do not
+predict, and hands a part of it back to them, which keeps their means. Steps shrink where a vertex stands for much
+surface. Components are Y, Co and Cg, and alpha where there is any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.bitstream.binary import INTEGER, BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_integer
+from squeeze3d.codecs.surface.hierarchy import Hierarchy
+from squeeze3d.compiled import compiled
+
+FRACTION = 4
+"""Bits behind the point of values while they are put together."""
+STEP_PARTS = (1.0, 2.2, 1.9, 1.5)
+"""Steps of Y, Co, Cg and alpha, relative to each other: about the same squared error in RGB."""
+AREA_POWER = 0.5
+"""How steps shrink with the surface that a vertex stands for: as suits an orthogonal transform."""
+LEVELS = 12
+ROOT = 128
+ROUNDING = 0.35
+"""Fraction from which a detail is rounded away from zero; only encoders use it."""
+
+
+def step_sizes(step: int, amounts: NDArray[np.int64], components: int) -> NDArray[np.int64]:
+    """(N, components) steps in 1/2**FRACTION of a byte level.
+
+    Parameters
+    ----------
+    step : eighths of an octave: 2**(step / 8) byte levels for the luma of a vertex of mean area.
+    """
+    rows = octaves(amounts)
+    table = np.array(
+        [
+            [max(1.0, 2 ** (FRACTION + step / 8) * part * 2 ** (-AREA_POWER * o / 2)) for part in STEP_PARTS]
+            for o in range(129)
+        ]
+    )
+    return np.rint(table[rows][:, :components]).astype(np.int64)
+
+
+def octaves(amounts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Halves of an octave above 256, 0 where below: integers only."""
+    borders = np.array([round(256 * 2 ** ((k + 0.5) / 2)) for k in range(0, 100)], dtype=np.int64)
+    return np.searchsorted(borders, amounts, side="right")
+
+
+def forward(levels: Hierarchy, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, C) details of (N, C) values, both by vertex."""
+    result = np.array(values, dtype=np.float64)
+    _forward(result, levels.order, levels.starts, levels.first, levels.sources, levels.weights, levels.updates)
+    return result
+
+
+@compiled
+def _forward(values, order, starts, first, sources, weights, updates):  # type: ignore[no-untyped-def]
+    components = values.shape[1]
+    for level in range(len(starts) - 2, 0, -1):
+        for i in range(starts[level], starts[level + 1]):
+            for c in range(components):
+                predicted = 0.0
+                for k in range(first[i], first[i + 1]):
+                    predicted += weights[k] * values[sources[k], c]
+                values[order[i], c] -= predicted / 4096
+        for i in range(starts[level], starts[level + 1]):
+            for c in range(components):
+                detail = values[order[i], c]
+                for k in range(first[i], first[i + 1]):
+                    values[sources[k], c] += updates[k] * detail / 65536
+
+
+@compiled
+def _inverse(values, order, starts, first, sources, weights, updates):  # type: ignore[no-untyped-def]
+    """(N, C) details become values, in place; integers."""
+    components = values.shape[1]
+    for level in range(1, len(starts) - 1):
+        for i in range(starts[level], starts[level + 1]):
+            for c in range(components):
+                detail = values[order[i], c]
+                for k in range(first[i], first[i + 1]):
+                    values[sources[k], c] -= (updates[k] * detail + 32768) >> 16
+        for i in range(starts[level], starts[level + 1]):
+            for c in range(components):
+                predicted = 0
+                for k in range(first[i], first[i + 1]):
+                    predicted += weights[k] * values[sources[k], c]
+                value = values[order[i], c] + ((predicted + 2048) >> 12)
+                values[order[i], c] = min(max(value, -65536), 65535)
+
+
+def inverse(levels: Hierarchy, details: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N, C) values from details, both by vertex and in 1/2**FRACTION; the same on every machine."""
+    result = np.array(details, dtype=np.int64)
+    _inverse(result, levels.order, levels.starts, levels.first, levels.sources, levels.weights, levels.updates)
+    return result
+
+
+A_ROWS, B_ROWS, C_ROWS = 4 * 6 * 6, 4 * LEVELS * 3, 4 * 12 * 3
+
+
+def contexts() -> Contexts:
+    """Tables before the first detail."""
+    return Contexts.even((A_ROWS + B_ROWS + C_ROWS) * INTEGER, 2 * INTEGER)
+
+
+@compiled
+def walk(state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised):  # type: ignore[no-untyped-def]
+    """Code (N, C) quantised details in `quantised`, by vertex, from coarse to fine."""
+    components = quantised.shape[1]
+    count = len(order)
+    # What the details around each vertex that were coded last say: of its own level and of this one.
+    busy = np.zeros((count, components), dtype=np.int64)
+    now = np.zeros((count, components), dtype=np.int64)
+    times = np.zeros(count, dtype=np.int64)
+    for level in range(len(starts) - 1):
+        for i in range(starts[level], starts[level + 1]):
+            for k in range(first[i], first[i + 1]):
+                times[sources[k]] = 0
+                for c in range(components):
+                    now[sources[k], c] = 0
+        for i in range(starts[level], starts[level + 1]):
+            v = order[i]
+            size = first[i + 1] - first[i]
+            luma = 0
+            other = 0
+            for c in range(components):
+                above = 0
+                near = 0
+                heard = 0
+                for k in range(first[i], first[i + 1]):
+                    u = sources[k]
+                    above += min(busy[u, c], 16)
+                    if times[u]:
+                        near += 4 * now[u, c] // times[u]
+                        heard += 1
+                above = 4 * above // max(size, 1)
+                near = near // heard if heard else above
+                x = 0 if above == 0 else 1 if above <= 2 else 2 if above <= 5 else 3 if above <= 9 else 4 if above < 20 else 5
+                y = 0 if near == 0 else 1 if near <= 1 else 2 if near <= 3 else 3 if near <= 7 else 4 if near < 16 else 5
+                both = above + 2 * near
+                z = 0
+                while z < 11 and both >= z * (z + 1):
+                    z += 1
+                l = min(luma, 2) if c == 1 or c == 3 else min(luma + 2 * other, 2)
+                a = ((c * 6 + x) * 6 + y) * INTEGER
+                b = (A_ROWS + (c * LEVELS + min(octaves[i], LEVELS - 1)) * 3 + l) * INTEGER
+                d = (A_ROWS + B_ROWS + (c * 12 + z) * 3 + l) * INTEGER
+                value = code_integer(
+                    state, data, chances, seen, mixers, 0 if c == 0 else INTEGER, a, b, d, quantised[v, c]
+                )
+                quantised[v, c] = value
+                if c == 0:
+                    luma = abs(value)
+                elif c == 1:
+                    other = abs(value)
+                busy[v, c] = 2 * abs(value)
+            for k in range(first[i], first[i + 1]):
+                u = sources[k]
+                times[u] += 1
+                for c in range(components):
+                    now[u, c] += min(abs(quantised[v, c]), 8)
+        # Vertices of coarser levels hear of the details around them.
+        for i in range(starts[level], starts[level + 1]):
+            for k in range(first[i], first[i + 1]):
+                u = sources[k]
+                if times[u]:
+                    for c in range(components):
+                        busy[u, c] = (busy[u, c] + 2 * 2 * now[u, c] // times[u]) >> 1
+                    times[u] = 0
+
+
+def code_details(
+    coder: BinaryEncoder | BinaryDecoder | BinaryMeter, levels: Hierarchy, details: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Code (N, C) quantised details by vertex; a decoder passes anything of that shape. Returns them."""
+    result = np.array(details, dtype=np.int64)
+    tables = contexts()
+    walk(
+        coder.state, coder.data, tables.chances, tables.seen, tables.weights, levels.order, levels.starts, levels.first,
+        levels.sources, octaves(levels.amounts), result,
+    )  # fmt: skip
+    return result
+
+
+def quantise(levels: Hierarchy, values: NDArray[np.float64], step: int) -> NDArray[np.int64]:
+    """(N, C) quantised details of (N, C) values by vertex: YCoCg and alpha in byte levels."""
+    details = forward(levels, values - _roots(values.shape[1])) * (1 << FRACTION)
+    scaled = details / _steps_by_vertex(levels, step, values.shape[1])
+    return (np.sign(scaled) * np.floor(np.abs(scaled) + ROUNDING)).astype(np.int64)
+
+
+def dequantise(levels: Hierarchy, details: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    """(N, C) values by vertex in byte levels times 2**FRACTION, from quantised details; the same on every machine."""
+    components = details.shape[1]
+    limited = np.clip(details, -(1 << 14), 1 << 14)
+    values = inverse(levels, limited * _steps_by_vertex(levels, step, components))
+    return values + (_roots(components) << FRACTION)
+
+
+def _roots(components: int) -> NDArray[np.int64]:
+    return np.array([ROOT, 0, 0, ROOT][:components], dtype=np.int64)
+
+
+def _steps_by_vertex(levels: Hierarchy, step: int, components: int) -> NDArray[np.int64]:
+    result = np.zeros((len(levels.order), components), dtype=np.int64)
+    result[levels.order] = step_sizes(step, levels.amounts, components)
+    return result
