@@ -16,9 +16,11 @@ rows near them (see `layout`).
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +39,16 @@ from squeeze3d.codecs.meshes.layout import (
 )
 from squeeze3d.codecs.meshes.prediction import CLASSES, FEATURES, FRACTION, parallelograms
 from squeeze3d.codecs.meshes.priors import CONFIDENCES, FILE, SPACING, Priors
+from squeeze3d.codecs.meshes.quadrics import vertex_quadrics
+from squeeze3d.codecs.meshes.starts import order_starts
+from squeeze3d.codecs.meshes.state import Mesh
 from squeeze3d.codecs.meshes.walk import GOOD, walk
 
 Source = tuple[NDArray[np.int64], NDArray[np.int64], int]
 """Triangles, cells, bits."""
+STEPS = 0, 2, 0, 3, 1
+"""Coarse steps, one mesh after the other."""
+TOLERANCE = 1.0
 MESHES = 160
 FACES = 60, 5000
 """Budgets are spread evenly between, in the logarithm."""
@@ -80,8 +88,8 @@ def fit(sources: list[Source]) -> Priors:
     """Priors of meshes."""
     table = fit_predictions(sources)
     even = Priors.even()
-    tallies = [_tally(source, table) for source in sources]
-    levels, confidences = fit_chances(tallies)
+    even = dataclasses.replace(even, table=table)
+    levels, confidences = fit_chances([_tally(s, step, even) for s, step in zip(sources, cycle(STEPS))])
     weights = even.weights
     for _ in range(ROUNDS):
         weights = fit_mixers(sources, Priors(levels, confidences, weights, table))
@@ -93,9 +101,7 @@ def fit_predictions(sources: list[Source]) -> NDArray[np.int16]:
     table = parallelograms()
     samples, classes = [], []
     for triangles, cells, bits in sources:
-        mesh = blank_mesh(triangles, cells, len(triangles), len(cells), len(cells))
-        stream = make_stream(BinaryMeter(), Priors.even().contexts())
-        assert walk(stream, mesh, table, len(triangles), bits) == GOOD
+        mesh = _walked(triangles, cells, bits, 0, Priors.even(), Priors.even().contexts(), samples=len(cells))
         count = int(mesh.memory[8])
         samples.append(mesh.samples[:count].astype(np.float64))
         classes.append(mesh.classes[:count])
@@ -123,13 +129,32 @@ def _robust_fit(data: NDArray[np.float64], start: NDArray[np.float64], ridge: fl
     return weights
 
 
-def _tally(source: Source, table: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _walked(
+    triangles: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    bits: int,
+    step: int,
+    priors: Priors,
+    contexts: Contexts,
+    tally: NDArray[np.int32] | None = None,
+    samples: int = 0,
+) -> Mesh:
+    """A mesh after a walk, during which its vertices have settled if there is a step."""
+    mesh = blank_mesh(triangles, cells, order_starts(triangles, cells), len(triangles), len(cells), samples)
+    if step:
+        targets = cells.astype(np.float64)
+        quadrics, reach = vertex_quadrics(triangles, targets)
+        mesh = mesh._replace(quadrics=quadrics, targets=targets, reach=reach, tolerance=np.array([TOLERANCE]))
+    stream = make_stream(BinaryMeter(), contexts, tally)
+    status = walk(stream, mesh, priors.table.astype(np.int64), len(triangles), bits, step)
+    assert status == GOOD
+    return mesh
+
+
+def _tally(source: Source, step: int, priors: Priors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(C,) contexts of a mesh and (C, 2) how often they saw a 0 and a 1."""
-    triangles, cells, bits = source
     counts = np.zeros((CONTEXTS, 2), dtype=np.int32)
-    mesh = blank_mesh(triangles, cells, len(triangles), len(cells))
-    stream = make_stream(BinaryMeter(), Priors.even().contexts(), counts)
-    assert walk(stream, mesh, table.astype(np.int64), len(triangles), bits) == GOOD
+    _walked(*source, step, priors, priors.contexts(), counts)
     used = np.flatnonzero(counts.any(axis=1))
     return used, counts[used].astype(np.int64)
 
@@ -202,16 +227,12 @@ def _chances(
 
 def fit_mixers(sources: list[Source], priors: Priors) -> NDArray[np.int16]:
     """(MIXERS, INPUTS) weights: the mean of what they become in the course of each mesh."""
-    state = priors.contexts()
+    state = fresh = priors.contexts()
     total, passed = np.zeros(state.weights.shape), 0
     order = np.random.default_rng(1).permutation(len(sources)).tolist()
     for place, index in enumerate(order):
-        triangles, cells, bits = sources[index]
-        fresh = priors.contexts()
         state = Contexts(fresh.chances, fresh.seen, state.weights)
-        mesh = blank_mesh(triangles, cells, len(triangles), len(cells))
-        table = priors.table.astype(np.int64)
-        assert walk(make_stream(BinaryMeter(), state), mesh, table, len(triangles), bits) == GOOD
+        _walked(*sources[index], STEPS[index % len(STEPS)], priors, state)
         if 2 * place >= len(order):
             total += state.weights
             passed += 1

@@ -63,7 +63,9 @@ STARTS = OFFSETS + 2 * UNARY
 """First place of whether a corner of a new start is known."""
 RANKS = STARTS + 3
 """First place of how near a vertex seen before is: 17 for apexes, 17 for corners of starts."""
-CONTEXTS = RANKS + 34
+COARSE = RANKS + 34
+"""First place of whether a residual lies on a coarse step."""
+CONTEXTS = COARSE + 15
 
 SYMBOL_MIXER = 0
 """First row of weights of symbols: `DECISIONS` for each of 3 stages of a fan."""

@@ -23,207 +23,42 @@ is there, which says most of what they will be.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from squeeze3d.bitstream.binary import COST, DECODE, MODE, code_raw
 from squeeze3d.codecs.meshes.agenda import make_agenda, next_focus, touch
+from squeeze3d.codecs.meshes.cells import EARLIER, LAST, OPEN, SECOND, START, THIRD, code_cell
 from squeeze3d.codecs.meshes.front import close, conquer, make_edges, make_front, place_of, pop, push
 from squeeze3d.codecs.meshes.lattice import (
     TURNS,
     cosine_class,
     length_of,
     normal_of,
-    shorten,
     square_between,
     turn_between,
 )
 from squeeze3d.codecs.meshes.layout import (
-    COORDINATE_MIXER,
-    COORDINATES,
     DECISIONS,
     IS_BOUNDARY,
     IS_FAR,
     IS_FOCUS,
     IS_NEW,
-    KINDS,
-    SCALES,
-    SLOTS,
     STARTS,
     SYMBOL_MIXER,
     SYMBOLS,
 )
 from squeeze3d.codecs.meshes.prediction import FEATURES, FRACTION, class_of, collect
-from squeeze3d.codecs.meshes.residuals import code_residual, decide, decide_alone
+from squeeze3d.codecs.meshes.residuals import decide, decide_alone
 from squeeze3d.codecs.meshes.search import EFFORT, code_known
 from squeeze3d.compiled import compiled
 
 NEW, FOCUS, FAR, BOUNDARY, OTHER = range(5)
 GOOD, BAD_VERTEX, DEGENERATE, OUT_OF_GRID, TOO_SLOW = range(5)
 """What a walk returns."""
-LAST, EARLIER, OPEN, START, SECOND, THIRD = range(KINDS)
-HALF = 1 << (FRACTION - 1)
-RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0, 0, 0)
-"""First values of `Mesh.memory`."""
-RATIO = 16
-"""Squared residuals in the tangent plane over those along the normal."""
-
-
-class Mesh(NamedTuple):
-    """What is coded; a decoder fills it."""
-
-    triangles: Any
-    """(F, 3) in coding order."""
-    cells: Any
-    """(V, 3) in coding order."""
-    old: Any
-    """(V,) number of each vertex in the source."""
-    sizes: Any
-    """(2,) triangles and vertices so far."""
-    source_triangles: Any
-    """(F, 3) what to encode; empty in a decoder."""
-    source_cells: Any
-    starts: Any
-    """(F,) triangles in the order in which they may become starts, as 3 * index + first corner."""
-    memory: Any
-    """Running values: mean excess of residuals for each of 3 axes and how many there were; sum and number of squared
-    edges; number of samples; cost of positions."""
-    samples: Any
-    """(N, FEATURES + 1, 3) features and truths of predictions, for fitting; usually empty."""
-    classes: Any
-    """(N,) their classes."""
 
 
 @compiled
-def _scale_class(square, shift):  # type: ignore[no-untyped-def]
-    """Half octaves of the root of an integer >= 0, moved by `shift`."""
-    return min(max(length_of(square) + shift, 0), SCALES - 1)
-
-
-@compiled
-def _offset_class(value, fine):  # type: ignore[no-untyped-def]
-    """A signed offset in 9 classes against a fine size >= 1."""
-    size = abs(value)
-    if size == 0:
-        return 4
-    level = 1 if 4 * size <= fine else (2 if 2 * size <= fine else (3 if size <= fine else 4))
-    return 4 + level if value > 0 else 4 - level
-
-
-@compiled
-def _repeat_class(value):  # type: ignore[no-untyped-def]
-    """A signed offset in 7 classes: only small ones matter."""
-    return min(max(value, -3), 3) + 3
-
-
-@compiled
-def _code_cell(stream, mesh, bits, vertex, prediction, other, normal, square, kind, turn, near, repeats):  # type: ignore[no-untyped-def]
-    """Code the cell of a vertex; False if it leaves the grid.
-
-    `prediction` and `other` are (3,) with `FRACTION` bits, `square` is the squared size of edges around, `repeats` has
-    up to three vertices whose coordinates may come again.
-    """
-    places, memory, cells = stream.places, mesh.memory, mesh.cells
-    coding = stream.state[MODE] != DECODE
-    top = (1 << bits) - 1
-    nx, ny, nz = shorten(normal[0], normal[1], normal[2], 9)
-    n = (nx, ny, nz)
-    # The axis nearest to the normal comes last: the others say most about it.
-    third = 0
-    if abs(ny) > abs(n[third]):
-        third = 1
-    if abs(nz) > abs(n[third]):
-        third = 2
-    first = (third + 1) % 3
-    second = (third + 2) % 3
-    if abs(n[first]) > abs(n[second]):
-        first, second = second, first
-    n0, n1, n2 = n[first], n[second], n[third]
-    nn = n0 * n0 + n1 * n1 + n2 * n2
-    done0 = done1 = 0
-    square = max(square, 1)
-    unit = 1
-    while unit * unit < square and unit < 1 << 20:
-        unit *= 2
-    for slot in range(3):
-        axis = first if slot == 0 else (second if slot == 1 else third)
-        shift = 0
-        ratio = 256
-        if nn > 0:
-            k = RATIO - 1
-            if slot == 0:
-                ratio = 256 * (RATIO * nn - k * n0 * n0) // (RATIO * nn)
-            elif slot == 1:
-                v0 = RATIO * nn - k * n0 * n0
-                v1 = RATIO * nn - k * n1 * n1
-                ratio = 256 * (v0 * v1 - (k * n0 * n1) * (k * n0 * n1)) // (RATIO * nn * v0)
-                shift = -(k * n0 * n1 * done0) // v0
-            else:
-                v2 = nn + k * n2 * n2
-                ratio = 256 * nn // v2
-                shift = -(k * n2 * (n0 * done0 + n1 * done1)) // v2
-        expected = min(max(prediction[axis] + shift, 0), top << FRACTION)
-        rounded = min((expected + HALF) >> FRACTION, top)
-        part = (expected >> (FRACTION - 2)) & 3
-        variance = (square * ratio) >> 8
-        scale = length_of(variance)
-        plain = min(scale, SCALES - 1)
-        adapted = min(max(scale + (memory[slot] >> 8), 0), SCALES - 1)
-        half = adapted >> 1
-        begins = 1 if kind >= START else 0
-        before = 0
-        if slot > 0:
-            sized = (abs(done0) if slot == 1 else (abs(done0) + abs(done1)) // 2) >> FRACTION
-            before = 5 if sized * 4 > 4 * unit else min(length_of(sized * 16 // unit), 4)
-        share = 3 if nn == 0 else min(4 * n2 * n2 // max(nn, 1), 4) - 1
-        share = max(share, 0)
-        if nn > 0 and n0 == 0 and n1 == 0:
-            share = 3
-        elif nn > 0 and share == 3:
-            share = 2
-        row0 = (slot * SCALES + plain) * KINDS + kind
-        row1 = ((slot * SCALES + adapted) * 4 + part) * 2 + begins
-        row2 = ((slot * 12 + half) * 6 + before) * 2 + begins
-        level = _offset_class((other[axis] + shift - expected) >> FRACTION, unit)
-        row3 = ((slot * 12 + half) * 9 + level) * 2 + begins
-        same = 1 if cells[repeats[0], axis] == cells[repeats[1], axis] else 0
-        row4 = (
-            (
-                (slot * 7 + _repeat_class(cells[repeats[0], axis] - rounded)) * 7
-                + _repeat_class(cells[repeats[1], axis] - rounded)
-            )
-            * 4
-            + 2 * same
-            + begins
-        )
-        row5 = ((slot * 4 + share) * TURNS + turn) * KINDS + kind
-        places[0] = COORDINATES[0] + SLOTS * row0
-        places[1] = COORDINATES[1] + SLOTS * row1
-        places[2] = COORDINATES[2] + SLOTS * row2
-        places[3] = COORDINATES[3] + SLOTS * row3
-        places[4] = COORDINATES[4] + SLOTS * row4
-        places[5] = COORDINATES[5] + SLOTS * row5
-        value = cells[vertex, axis] - rounded if coding else 0
-        value = code_residual(stream, COORDINATE_MIXER + SLOTS * (slot * KINDS + kind), value)
-        cell = rounded + value
-        if cell < 0 or cell > top:
-            return False
-        cells[vertex, axis] = cell
-        done = (cell << FRACTION) - prediction[axis]
-        if slot == 0:
-            done0 = done
-        else:
-            done1 = done
-        if kind < START:
-            excess = (length_of(4 * value * value) - scale) << 8
-            memory[3 + slot] = min(memory[3 + slot] + 1, 16)
-            memory[slot] += (excess - memory[slot]) // memory[3 + slot]
-    return True
-
-
-@compiled
-def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratch):  # type: ignore[no-untyped-def]
+def _code_fan(stream, mesh, table, bits, step, f, g, o, n, o2, h, first, count, scratch):  # type: ignore[no-untyped-def]
     """Code the cells of `count` new vertices of a fan, from `first` on; False if one leaves the grid."""
     at = mesh.cells
     features, prediction, other, normal, repeats = scratch
@@ -263,7 +98,7 @@ def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratc
             mesh.memory[8] = index + 1
         repeats[0], repeats[1] = f, g
         kind = OPEN if n < 0 else (LAST if rest == 1 else EARLIER)
-        if not _code_cell(stream, mesh, bits, c, prediction, other, normal, square, kind, turn, 0, repeats):
+        if not code_cell(stream, mesh, bits, step, c, prediction, other, normal, square, kind, turn, 0, repeats):
             return False
         mesh.memory[6] += square_between(at, f, c)
         mesh.memory[7] += 1
@@ -272,7 +107,7 @@ def _code_fan(stream, mesh, table, bits, f, g, o, n, o2, h, first, count, scratc
 
 
 @compiled
-def _code_start(stream, mesh, front, bits, corners, last, scratch, effort):  # type: ignore[no-untyped-def]
+def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort):  # type: ignore[no-untyped-def]
     """Code a triangle that no gate leads to.
 
     In an encoder `corners` has new numbers, where new vertices have the next ones; a decoder fills it in. Returns
@@ -317,7 +152,9 @@ def _code_start(stream, mesh, front, bits, corners, last, scratch, effort):  # t
                 other[axis] = mesh.cells[second, axis] << FRACTION
                 if corner == 2:
                     prediction[axis] = (prediction[axis] + other[axis]) // 2
-            if not _code_cell(stream, mesh, bits, count, prediction, other, normal, square, kind, corner, 0, repeats):
+            if not code_cell(
+                stream, mesh, bits, step, count, prediction, other, normal, square, kind, corner, 0, repeats
+            ):
                 return OUT_OF_GRID
             if corner > 0:
                 mesh.memory[6] += square_between(mesh.cells, corners[0], count)
@@ -378,7 +215,7 @@ def _symbol_contexts(places, mesh, front, focus, other, apex, near, far, waiting
 
 
 @compiled
-def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
+def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def]
     """Code `faces` triangles and their vertices; returns a status.
 
     Takes time and memory proportional to `faces`, whatever bits a decoder is given.
@@ -450,7 +287,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                         fresh += 1
                     corners[corner] = new_of[old]
             mesh.memory[10] -= stream.state[COST]
-            status = _code_start(stream, mesh, front, bits, corners, last, scratch, effort)
+            status = _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
             mesh.memory[10] += stream.state[COST]
             if status != GOOD:
                 return status
@@ -537,6 +374,7 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
                 mesh,
                 table,
                 bits,
+                step,
                 focus,
                 fan_other,
                 fan_apex,
@@ -573,7 +411,20 @@ def walk(stream, mesh, table, faces, bits):  # type: ignore[no-untyped-def]
         if not conquer(front, q, p, c):
             return TOO_SLOW
     if waiting > 0 and not _code_fan(
-        stream, mesh, table, bits, focus, fan_other, fan_apex, -1, -1, fan_far, sizes[1] - waiting, waiting, scratch
+        stream,
+        mesh,
+        table,
+        bits,
+        step,
+        focus,
+        fan_other,
+        fan_apex,
+        -1,
+        -1,
+        fan_far,
+        sizes[1] - waiting,
+        waiting,
+        scratch,
     ):
         return OUT_OF_GRID
     return GOOD
