@@ -37,8 +37,8 @@ from squeeze3d.render.mesh import MeshRenderer
 from squeeze3d.render.raster import Fragments, draw, project
 
 VIEWS = 20
-RESOLUTION = 144
-ROUNDS = 8
+RESOLUTION = 256
+ROUNDS = 10
 
 REACH = 0.08
 """How far along a contour's normal the original's contour is looked for, relative to the view's height."""
@@ -52,15 +52,25 @@ FLOOR = 0.1
 """Squared colour difference that all contours count with, in addition to the original's across them."""
 INNER = 0.5
 """Weight of contours that are seen in front of the object itself, relative to those before the background."""
-SURFACE_WEIGHT = 0.02
+SURFACE_WEIGHT = 0.04
 """Of a pixel's distance to the original's surface, relative to a pixel of contour; both distances in pixels."""
+NORMAL_WEIGHT = 0.1
+"""Of the squared sine between the normals of mesh and original in a pixel: about what light makes of it."""
+COLOUR_WEIGHT = 2.0
+"""Of squared differences between the original's colours and those interpolated from the best ones at vertices."""
 DEEP = 0.02
 """Distance from the original's surface from which a pixel counts as entirely wrong when meshes are compared."""
-DEEP_COST = 0.03
+DEEP_COST = 0.1
 """What such a pixel costs, as a squared colour difference."""
 DAMPING = 0.05
 """First weight of staying put, relative to the mean weight that views give a vertex."""
-SMOOTHING = 0.2
+CLEAR = 0.2
+"""Difference of colours from which they pull with a constant force."""
+STRIDE = 2
+"""Of pixels inside the object, every second row and column is used: there are many more of them than of unknowns."""
+SHORT = 0.01
+"""Sides of triangles shorter than this do not count as strongly when their direction is compared with normals."""
+SMOOTHING = 0.1
 """Weight of moving as one's neighbours do, on the same scale."""
 
 
@@ -133,6 +143,8 @@ def fit_to_views(
     reach: float = REACH,
     smoothing: float = SMOOTHING,
     surface_weight: float = SURFACE_WEIGHT,
+    colour_weight: float = COLOUR_WEIGHT,
+    normal_weight: float = NORMAL_WEIGHT,
 ) -> TriangleMesh:
     """A mesh with the same triangles that looks more like the original, or the same mesh.
 
@@ -145,27 +157,41 @@ def fit_to_views(
     if not len(mesh.triangles) or rounds < 1:
         return mesh
     start = np.asarray(mesh.positions, dtype=np.float64)
-    frame = _Frame(mesh, targets)
+    frame = _Frame(mesh, targets, surface_weight, colour_weight, normal_weight)
     low = np.minimum(start.min(axis=0), targets.bounds[0])
     high = np.maximum(start.max(axis=0), targets.bounds[1])
-    best, seen = start, frame.look(start)
-    least = first = frame.cost(best, seen)
+    best = frame.look(start)
+    first = best.cost
     damping, pixels = DAMPING, reach * targets.depth.shape[1]
-    system = frame.system(best, seen, pixels, surface_weight)
+    system = frame.system(best, pixels)
     for turn in range(rounds):
-        moved = np.clip(best + _unflipped(best, frame.step(system, damping, smoothing), frame.triangles), low, high)
-        seen = frame.look(moved)
-        cost = frame.cost(moved, seen)
-        if cost < least:
-            best, least = moved, cost
+        moves = _unflipped(best.positions, frame.step(system, damping, smoothing), frame.triangles)
+        look = frame.look(np.clip(best.positions + moves, low, high))
+        if look.cost < best.cost:
+            best = look
             damping = max(damping / 2, 0.01)
             if turn + 1 < rounds:
-                system = frame.system(best, seen, pixels, surface_weight)
+                system = frame.system(best, pixels)
         else:
             damping *= 6
             if damping > 100:
                 break
-    return TriangleMesh(best, mesh.triangles) if least < first else mesh
+    return TriangleMesh(best.positions, mesh.triangles) if best.cost < first else mesh
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A mesh in all views."""
+
+    positions: NDArray[np.float64]
+    """(V, 3)."""
+    screen: NDArray[np.float64]
+    """(N, V, 3) column, row and depth."""
+    pixels: Fragments
+    colours: NDArray[np.float64]
+    """(V, 3) colours that make it look like the original, as far as colours at vertices can."""
+    cost: float
+    """How unlike the original it looks: squared colour differences, roughly, summed over pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,8 +209,16 @@ class _System:
 class _Frame:
     """Connectivity of one mesh and the views it is compared with."""
 
-    def __init__(self, mesh: TriangleMesh, targets: ViewTargets) -> None:
+    def __init__(
+        self,
+        mesh: TriangleMesh,
+        targets: ViewTargets,
+        surface_weight: float,
+        colour_weight: float,
+        normal_weight: float,
+    ) -> None:
         self.targets = targets
+        self.surface_weight, self.colour_weight, self.normal_weight = surface_weight, colour_weight, normal_weight
         self.triangles = np.ascontiguousarray(mesh.triangles, dtype=np.int64)
         sides = self.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
         sides = np.sort(sides, axis=1)
@@ -199,44 +233,54 @@ class _Frame:
         self.parallel = cameras[0].fov is None
         self.axes = np.stack([camera.axes for camera in cameras])
         self.eyes = np.stack([camera.eye for camera in cameras])
+        self.valence = np.bincount(self.edges.reshape(-1), minlength=len(mesh.positions))
         self.scales = np.array([camera.pixels_per_unit(np.ones(1))[0] for camera in cameras])
 
-    def look(self, positions: NDArray[np.float64]) -> tuple[NDArray[np.float64], Fragments]:
-        """The mesh in all views: (N, V, 3) vertices, and pixels."""
-        screen = project(self.targets.cameras, positions)
-        height, width = self.targets.depth.shape[1:]
-        return screen, draw(screen, self.triangles, height, width, parallel=self.parallel)
-
-    def cost(self, positions: NDArray[np.float64], seen: tuple[NDArray[np.float64], Fragments]) -> float:
-        """How unlike the original the mesh looks: squared colour differences, roughly, summed over pixels."""
+    def look(self, positions: NDArray[np.float64]) -> _Look:
+        """See where everything is, and judge it."""
         t = self.targets
-        return float(
-            _cost(
-                positions, self.triangles, seen[1].faces, seen[1].weights, t.depth, t.places, t.normals, t.costs, DEEP,
-                DEEP_COST,
-            )
+        screen = project(t.cameras, positions)
+        height, width = t.depth.shape[1:]
+        pixels = draw(screen, self.triangles, height, width, parallel=self.parallel)
+        colours = self._paint(pixels) if self.colour_weight > 0 else np.zeros_like(positions)
+        cost = _cost(
+            positions, self.triangles, pixels.faces, pixels.weights, t.depth, t.places, t.normals, t.costs, t.colours,
+            colours, face_normals(positions, self.triangles), DEEP, DEEP_COST, self.colour_weight, self.normal_weight,
         )  # fmt: skip
+        return _Look(positions, screen, pixels, colours, float(cost))
 
-    def system(
-        self,
-        positions: NDArray[np.float64],
-        seen: tuple[NDArray[np.float64], Fragments],
-        reach: float,
-        surface_weight: float,
-    ) -> _System:
+    def _paint(self, pixels: Fragments) -> NDArray[np.float64]:
+        """(V, 3) colours at vertices by least squares."""
+        t = self.targets
+        count = len(self.valence)
+        diagonal, across, right = np.zeros(count), np.zeros(len(self.edges)), np.zeros((count, 3))
+        _add_colours(
+            self.triangles, self.face_edges, pixels.faces, pixels.weights, pixels.depth, t.depth, t.colours, LAYER,
+            STRIDE, diagonal, across, right,
+        )  # fmt: skip
+        diagonal += 1e-3 * max(float(diagonal.mean()), 1e-9)
+        blocks = np.eye(3) * diagonal[:, None, None]
+        between = np.eye(3) * across[:, None, None]
+        painted: NDArray[np.float64] = _conjugate_gradients(
+            blocks, between, self.edges, right, np.eye(3) / diagonal[:, None, None], 30, 1e-2
+        )
+        return painted
+
+    def system(self, look: _Look, reach: float) -> _System:
         """Equations of one round; `reach` in pixels."""
         t = self.targets
-        screen, pixels = seen
-        count = len(positions)
+        pixels = look.pixels
+        count = len(look.positions)
         result = _System(np.zeros((count, 3, 3)), np.zeros((len(self.edges), 3, 3)), np.zeros((count, 3)))
-        _add_surface(
-            positions, self.triangles, self.face_edges, self.edges, pixels.faces, pixels.weights, pixels.depth,
-            t.depth, t.places, t.normals, self.scales, self.parallel, LAYER, surface_weight,
-            result.diagonal, result.across, result.right,
+        sums = result.diagonal, result.across, result.right
+        _add_pixels(
+            look.positions, look.screen, look.colours, self.triangles, self.face_edges, pixels.faces, pixels.weights,
+            pixels.depth, t.depth, t.places, t.normals, t.colours, self.axes, self.scales, self.parallel, LAYER,
+            self.surface_weight, self.normal_weight, self.colour_weight, STRIDE, *sums,
         )  # fmt: skip
         _add_contours(
-            screen, self.edges, self.opposite, self.starts, pixels.depth, t.depth, t.colours, self.axes, self.scales,
-            self.parallel, reach, SHARP, GAP, FLOOR, INNER, result.diagonal, result.across, result.right,
+            look.screen, self.edges, self.opposite, self.starts, pixels.depth, t.depth, t.colours, self.axes,
+            self.scales, self.parallel, reach, SHARP, GAP, FLOOR, INNER, *sums,
         )  # fmt: skip
         return result
 
@@ -246,12 +290,11 @@ class _Frame:
         if not unit > 0:
             return np.zeros_like(system.right)
         stiff = smoothing * unit
-        valence = np.bincount(self.edges.reshape(-1), minlength=len(system.right))
         # Every vertex is held by its neighbours with the same weight in all, however many they are.
-        share = stiff * 0.5 * (1 / valence[self.edges[:, 0]] + 1 / valence[self.edges[:, 1]])
+        share = stiff * 0.5 * (1 / self.valence[self.edges[:, 0]] + 1 / self.valence[self.edges[:, 1]])
         diagonal = system.diagonal + np.eye(3) * (damping * unit)
         across = system.across - np.eye(3) * share[:, None, None]
-        held = np.bincount(self.edges.reshape(-1), np.repeat(share, 2), minlength=len(valence))
+        held = np.bincount(self.edges.reshape(-1), np.repeat(share, 2), minlength=len(self.valence))
         diagonal += np.eye(3) * held[:, None, None]
         moves: NDArray[np.float64] = _conjugate_gradients(
             diagonal, across, self.edges, system.right, np.linalg.inv(diagonal), 60, 1e-3
@@ -276,8 +319,9 @@ def _unflipped(
 
 @compiled
 def _cost(  # type: ignore[no-untyped-def]
-    positions, triangles, faces, weights, depth, places, normals, costs, deep, deep_cost
-):
+    positions, triangles, faces, weights, depth, places, normals, costs, colours, vertex_colours, own_normals,
+    deep, deep_cost, colour_weight, normal_weight
+):  # fmt: skip
     total = 0.0
     count, height, width = faces.shape
     for view in range(count):
@@ -295,49 +339,139 @@ def _cost(  # type: ignore[no-untyped-def]
                             place += weights[view, row, column, corner] * positions[triangles[face, corner], axis]
                         off += normals[view, row, column, axis] * (places[view, row, column, axis] - place)
                     total += deep_cost * min(abs(off) / deep, 1.0)
+                    cosine = 0.0
+                    for axis in range(3):
+                        cosine += normals[view, row, column, axis] * own_normals[face, axis]
+                    total += normal_weight * (1 - min(cosine * cosine, 1.0))
+                    if colour_weight > 0:
+                        for channel in range(3):
+                            value = 0.0
+                            for corner in range(3):
+                                value += (
+                                    weights[view, row, column, corner]
+                                    * vertex_colours[triangles[face, corner], channel]
+                                )
+                            total += colour_weight / 3 * (colours[view, row, column, channel] - value) ** 2
     return total
 
 
 @compiled
-def _add_surface(  # type: ignore[no-untyped-def]
-    positions, triangles, face_edges, edges, faces, weights, own_depth, depth, places, normals, scales, parallel,
-    layer, weight, diagonal, across, right
+def _add_pixels(  # type: ignore[no-untyped-def]
+    positions, screen, vertex_colours, triangles, face_edges, faces, weights, own_depth, depth, places, normals,
+    colours, axes, scales, parallel, layer, weight, normal_weight, colour_weight, stride, diagonal, across, right
 ):  # fmt: skip
-    """Add every pixel that both cover: the mesh should lie on the original's tangent plane there."""
+    """Add pixels that both cover: there, the mesh should lie on the original's tangent plane and along it, and
+    interpolated colours should move to where the original has them. One pixel of `stride` x `stride` counts for all.
+    """
     count, height, width = faces.shape
+    spread = np.zeros((len(triangles), 3, 3))
+    matrix, pull, across_x, across_y = np.zeros((3, 3)), np.zeros(3), np.zeros(3), np.zeros(3)
+    share = stride * stride
     for view in range(count):
-        for row in range(height):
-            for column in range(width):
+        for row in range(view % stride, height, stride):
+            for column in range((view // stride) % stride, width, stride):
                 face = faces[view, row, column]
-                if face < 0 or not depth[view, row, column] < np.inf:
-                    continue
-                if abs(depth[view, row, column] - own_depth[view, row, column]) > 4 * layer:
+                z = own_depth[view, row, column]
+                if face < 0 or not abs(depth[view, row, column] - z) < 4 * layer:
                     continue
                 normal = normals[view, row, column]
+                w = weights[view, row, column]
+                a, b, c = triangles[face]
                 off = 0.0
                 for axis in range(3):
-                    place = 0.0
-                    for corner in range(3):
-                        place += weights[view, row, column, corner] * positions[triangles[face, corner], axis]
+                    place = w[0] * positions[a, axis] + w[1] * positions[b, axis] + w[2] * positions[c, axis]
                     off += normal[axis] * (places[view, row, column, axis] - place)
                 if abs(off) > layer:
                     continue
-                scale = scales[view] if parallel else scales[view] / own_depth[view, row, column]
+                scale = scales[view] if parallel else scales[view] / z
                 # Far ones pull with a constant force.
-                factor = weight * scale * scale / max(abs(off) * scale, 1.0)
+                factor = share * weight * scale * scale / max(abs(off) * scale, 1.0)
+                for m in range(3):
+                    pull[m] = factor * normal[m] * off
+                    for n in range(3):
+                        square = share * normal[m] * normal[n]
+                        spread[face, m, n] += square
+                        matrix[m, n] = factor * normal[m] * normal[n]
+                ax, ay = screen[view, a, 0], screen[view, a, 1]
+                abx, aby = screen[view, b, 0] - ax, screen[view, b, 1] - ay
+                acx, acy = screen[view, c, 0] - ax, screen[view, c, 1] - ay
+                area = abx * acy - aby * acx
+                if colour_weight > 0 and abs(area) > 2.0:
+                    xx, xy, yy, x, y = 0.0, 0.0, 0.0, 0.0, 0.0
+                    for channel in range(3):
+                        first = vertex_colours[a, channel]
+                        ab, ac = vertex_colours[b, channel] - first, vertex_colours[c, channel] - first
+                        gx, gy = (ab * acy - ac * aby) / area, (ac * abx - ab * acx) / area
+                        wrong = first + w[1] * ab + w[2] * ac - colours[view, row, column, channel]
+                        factor = share * colour_weight / 3 / max(abs(wrong) / CLEAR, 1.0)
+                        xx += factor * gx * gx
+                        xy += factor * gx * gy
+                        yy += factor * gy * gy
+                        x += factor * gx * wrong
+                        y += factor * gy * wrong
+                    sx = 0.0 if parallel else (column + 0.5 - width / 2) / scale / z
+                    sy = 0.0 if parallel else (height / 2 - row - 0.5) / scale / z
+                    for m in range(3):
+                        across_x[m] = scale * (axes[view, 0, m] - sx * axes[view, 2, m])
+                        across_y[m] = -scale * (axes[view, 1, m] - sy * axes[view, 2, m])
+                    for m in range(3):
+                        pull[m] += x * across_x[m] + y * across_y[m]
+                        for n in range(3):
+                            matrix[m, n] += (
+                                xx * across_x[m] * across_x[n]
+                                + xy * (across_x[m] * across_y[n] + across_y[m] * across_x[n])
+                                + yy * across_y[m] * across_y[n]
+                            )
+                for i in range(3):
+                    vertex, edge = triangles[face, i], face_edges[face, i]
+                    own, next_one = w[i] * w[i], w[i] * w[(i + 1) % 3]
+                    for m in range(3):
+                        right[vertex, m] += w[i] * pull[m]
+                        for n in range(3):
+                            diagonal[vertex, m, n] += own * matrix[m, n]
+                            # Symmetric in m and n: the order of the edge's ends does not matter.
+                            across[edge, m, n] += next_one * matrix[m, n]
+    for face in range(len(triangles)):
+        for i in range(3):
+            a, b = triangles[face, i], triangles[face, (i + 1) % 3]
+            edge = face_edges[face, i]
+            square = 0.0
+            for m in range(3):
+                square += (positions[b, m] - positions[a, m]) ** 2
+            # Two of three sides tell the angle between a plane and a normal.
+            factor = normal_weight * 2 / 3 / max(square, SHORT * SHORT)
+            for m in range(3):
+                for n in range(3):
+                    value = factor * spread[face, m, n]
+                    pull = value * (positions[b, n] - positions[a, n])
+                    right[a, m] += pull
+                    right[b, m] -= pull
+                    diagonal[a, m, n] += value
+                    diagonal[b, m, n] += value
+                    across[edge, m, n] -= value
+
+
+@compiled
+def _add_colours(  # type: ignore[no-untyped-def]
+    triangles, face_edges, faces, weights, own_depth, depth, colours, layer, stride, diagonal, across,
+    right
+):  # fmt: skip
+    """Add what colours at vertices should interpolate to: the original's in every pixel that both cover."""
+    count, height, width = faces.shape
+    for view in range(count):
+        for row in range(view % stride, height, stride):
+            for column in range((view // stride) % stride, width, stride):
+                face = faces[view, row, column]
+                if face < 0 or not abs(depth[view, row, column] - own_depth[view, row, column]) < layer:
+                    continue
                 for i in range(3):
                     a = triangles[face, i]
-                    wi = weights[view, row, column, i] * factor
-                    for m in range(3):
-                        right[a, m] += wi * normal[m] * off
-                        for n in range(3):
-                            diagonal[a, m, n] += wi * weights[view, row, column, i] * normal[m] * normal[n]
-                    j = (i + 1) % 3
                     edge = face_edges[face, i]
-                    for m in range(3):
-                        for n in range(3):
-                            # Symmetric in m and n: the order of the edge's ends does not matter.
-                            across[edge, m, n] += wi * weights[view, row, column, j] * normal[m] * normal[n]
+                    w = weights[view, row, column, i]
+                    across[edge] += w * weights[view, row, column, (i + 1) % 3]
+                    diagonal[a] += w * w
+                    for channel in range(3):
+                        right[a, channel] += w * colours[view, row, column, channel]
 
 
 @compiled

@@ -83,24 +83,28 @@ def _draw(  # type: ignore[no-untyped-def]
             last_row = min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
             first_column = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
             last_column = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
+            # Barycentric coordinates are linear in column and row: u = u0 + ux * column + uy * row.
+            ux, uy = (by - cy) / area, (cx - bx) / area
+            vx, vy = (cy - ay) / area, (ax - cx) / area
+            u0 = 1.0 - ux * (ax - 0.5) - uy * (ay - 0.5)
+            v0 = 1.0 - vx * (bx - 0.5) - vy * (by - 0.5)
+            if not parallel:
+                az, bz, cz = 1.0 / az, 1.0 / bz, 1.0 / cz
             for row in range(first_row, last_row + 1):
-                y = row + 0.5
                 for column in range(first_column, last_column + 1):
-                    x = column + 0.5
-                    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                    u = u0 + ux * column + uy * row
+                    v = v0 + vx * column + vy * row
                     w = 1.0 - u - v
                     if u < 0 or v < 0 or w < 0:
                         continue
-                    if parallel:
-                        z = u * az + v * bz + w * cz
-                    else:
-                        u, v, w = u / az, v / bz, w / cz
-                        z = 1.0 / (u + v + w)
-                        u, v, w = u * z, v * z, w * z
+                    z = u * az + v * bz + w * cz
+                    if not parallel:
+                        z = 1.0 / z
                     if z < depth[view, row, column]:
                         depth[view, row, column] = z
                         faces[view, row, column] = face
+                        if not parallel:
+                            u, v, w = u * az * z, v * bz * z, w * cz * z
                         weights[view, row, column, 0] = u
                         weights[view, row, column, 1] = v
                         weights[view, row, column, 2] = w
