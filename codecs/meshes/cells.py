@@ -110,11 +110,13 @@ def _repeat_class(value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def code_cell(stream, mesh, bits, step, vertex, prediction, other, normal, square, kind, turn, near, repeats):  # type: ignore[no-untyped-def]
+def code_cell(  # type: ignore[no-untyped-def]
+    stream, mesh, bits, step, vertex, prediction, other, normal, square, kind, turn, style, repeats
+):
     """Code the cell of a vertex; False if it leaves the grid.
 
-    `prediction` and `other` are (3,) with `FRACTION` bits, `square` is the squared size of edges around, `repeats` has
-    up to three vertices whose coordinates may come again.
+    `prediction` and `other` are (3,) with `FRACTION` bits, `square` is the squared size of edges around, `style` tells
+    how the prediction was made, `repeats` has two vertices whose coordinates may come again.
     """
     places, memory, cells = stream.places, mesh.memory, mesh.cells
     coding = stream.state[MODE] != DECODE
@@ -158,7 +160,6 @@ def code_cell(stream, mesh, bits, step, vertex, prediction, other, normal, squar
         plain = min(scale, SCALES - 1)
         adapted = min(max(scale + (memory[slot] >> 8), 0), SCALES - 1)
         half = adapted >> 1
-        begins = 1 if kind >= START else 0
         before = 0
         if slot > 0:
             sized = (abs(done0) if slot == 1 else (abs(done0) + abs(done1)) // 2) >> FRACTION
@@ -170,19 +171,19 @@ def code_cell(stream, mesh, bits, step, vertex, prediction, other, normal, squar
         elif nn > 0 and share == 3:
             share = 2
         row0 = (slot * SCALES + plain) * KINDS + kind
-        row1 = ((slot * SCALES + adapted) * 4 + part) * 2 + begins
-        row2 = ((slot * 12 + half) * 6 + before) * 2 + begins
+        row1 = ((slot * SCALES + adapted) * 4 + part) * 3 + style
+        row2 = ((slot * 12 + half) * 6 + before) * 3 + style
         level = _offset_class((other[axis] + moved - expected) >> FRACTION, unit)
-        row3 = ((slot * 12 + half) * 9 + level) * 2 + begins
+        row3 = ((slot * 12 + half) * 9 + level) * 3 + style
         same = 1 if cells[repeats[0], axis] == cells[repeats[1], axis] else 0
         row4 = (
             (
                 (slot * 7 + _repeat_class((cells[repeats[0], axis] - rounded) >> down)) * 7
                 + _repeat_class((cells[repeats[1], axis] - rounded) >> down)
             )
-            * 4
-            + 2 * same
-            + begins
+            * 6
+            + 3 * same
+            + style
         )
         row5 = ((slot * 4 + share) * TURNS + turn) * KINDS + kind
         places[0] = COORDINATES[0] + SLOTS * row0

@@ -38,7 +38,7 @@ from squeeze3d.codecs.meshes.layout import (
     SYMBOLS,
 )
 from squeeze3d.codecs.meshes.prediction import CLASSES, FEATURES, FRACTION, parallelograms
-from squeeze3d.codecs.meshes.priors import CONFIDENCES, FILE, SPACING, Priors
+from squeeze3d.codecs.meshes.priors import CONFIDENCES, FILE, LEVELS, SPACING, Priors
 from squeeze3d.codecs.meshes.quadrics import vertex_quadrics
 from squeeze3d.codecs.meshes.starts import order_starts
 from squeeze3d.codecs.meshes.state import Mesh
@@ -64,7 +64,7 @@ ROUNDS = 2
 def training_meshes(folder: Path) -> Iterator[Source]:
     """Meshes as `mesh.surface` makes them, of several sizes."""
     from squeeze3d.assets import Mesh, load
-    from squeeze3d.codecs.surface.build import SurfaceBuilder
+    from squeeze3d.codecs.surface.shapes import Care, Shapes
     from squeeze3d.errors import Sq3Error
     from squeeze3d.geometry.surface import flatten
 
@@ -76,10 +76,10 @@ def training_meshes(folder: Path) -> Iterator[Source]:
         try:
             asset = load(path)
             assert isinstance(asset, Mesh)
-            builder = SurfaceBuilder(flatten(asset))
-            for budget in sorted({min(b, builder.face_count) for b in budgets}, reverse=True):
-                shape = builder.shape(budget, builder.auto_bits(budget) + finer.pop())
-                yield shape.conquest.triangles, shape.cells, shape.bits
+            shapes = Shapes(flatten(asset))
+            for budget in sorted({min(b, shapes.most_faces) for b in budgets}, reverse=True):
+                shape = shapes.shape(budget, shapes.auto_bits(budget) + finer.pop(), Care.NONE)
+                yield shape.triangles, shape.cells, shape.bits
         except Sq3Error as error:
             print(f"{path.name}: {error}", file=sys.stderr)
 
@@ -184,7 +184,7 @@ def fit_chances(
             better = likelihood > best
             best[better] = likelihood[better]
             strength[better] = worth
-    levels = np.rint(SPACING * np.log(chance / (1 - chance))).clip(-128, 127) + 128
+    levels = np.rint(SPACING * np.log(chance / (1 - chance))).clip(-LEVELS // 2, LEVELS // 2 - 1) + LEVELS // 2
     kept = np.array(CONFIDENCES) + 0.5
     return levels.astype(np.uint8), np.abs(strength[:, None] - kept).argmin(axis=1).astype(np.uint8)
 

@@ -38,10 +38,10 @@ KINDS = 6
 or third corner of a start."""
 COORDINATE_SETS = (
     (3, SCALES, KINDS),
-    (3, SCALES, 4, 2),
-    (3, 12, 6, 2),
-    (3, 12, 9, 2),
-    (3, 7, 7, 2, 2),
+    (3, SCALES, 4, 3),
+    (3, 12, 6, 3),
+    (3, 12, 9, 3),
+    (3, 7, 7, 2, 3),
     (3, 4, TURNS, KINDS),
 )
 

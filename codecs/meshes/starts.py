@@ -21,7 +21,8 @@ def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDAr
     _, labels = connected_components(
         coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count)), directed=False
     )
-    piece = labels[triangles[:, 0]]
+    # Vertices that no triangle uses are pieces of their own.
+    piece = np.unique(labels[triangles[:, 0]], return_inverse=True)[1].reshape(-1)
     corners = cells[triangles]
     around = np.abs(corners - corners[:, [1, 2, 0]]).sum(axis=(1, 2))
     first = corners[:, :, 0].argmin(axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0, 0, 0)
+RUNNING = (512, 512, 512, 1, 1, 1, 0, 0, 0, 0, 0, 0, *(9 * [1024]))
 """First values of `Mesh.memory`."""
 
 
@@ -26,7 +26,8 @@ class Mesh(NamedTuple):
     """(F,) triangles in the order in which they may become starts, as 3 * index + first corner."""
     memory: Any
     """Running values: mean excess of residuals for each of 3 axes and how many there were; sum and number of squared
-    edges; number of samples; cost of positions."""
+    edges; number of samples; costs of positions, starts and symbols; mean size of errors of each guess in each kind of
+    place."""
     coarse: Any
     """(V,) 1 where a vertex lies on the coarse steps of its prediction."""
     quadrics: Any

@@ -27,7 +27,7 @@ import numpy as np
 
 from squeeze3d.bitstream.binary import COST, DECODE, MODE, code_raw
 from squeeze3d.codecs.meshes.agenda import make_agenda, next_focus, touch
-from squeeze3d.codecs.meshes.cells import EARLIER, LAST, OPEN, SECOND, START, THIRD, code_cell
+from squeeze3d.codecs.meshes.cells import EARLIER, HALF, LAST, OPEN, SECOND, START, THIRD, code_cell
 from squeeze3d.codecs.meshes.front import close, conquer, make_edges, make_front, place_of, pop, push
 from squeeze3d.codecs.meshes.lattice import (
     TURNS,
@@ -55,16 +55,23 @@ from squeeze3d.compiled import compiled
 NEW, FOCUS, FAR, BOUNDARY, OTHER = range(5)
 GOOD, BAD_VERTEX, DEGENERATE, OUT_OF_GRID, TOO_SLOW = range(5)
 """What a walk returns."""
+GUESSES = 3
+FITTED, ACROSS, BETWEEN = range(GUESSES)
+"""Predictions: by fitted weights, by the parallelogram across the gate, by the mean of that and the closing one."""
+GUESS_ERRORS = 12
+"""Their first place in `Mesh.memory`."""
 
 
 @compiled
 def _code_fan(stream, mesh, table, bits, step, f, g, o, n, o2, h, first, count, scratch):  # type: ignore[no-untyped-def]
     """Code the cells of `count` new vertices of a fan, from `first` on; False if one leaves the grid."""
     at = mesh.cells
-    features, prediction, other, normal, repeats = scratch
+    features, prediction, other, normal, repeats, guesses = scratch
+    memory = mesh.memory
     for k in range(count):
         c = first + k
         rest = count - k
+        kind = OPEN if n < 0 else (LAST if rest == 1 else EARLIER)
         group = class_of(at, f, g, o, n, o2, h, rest)
         collect(at, f, g, o, n, o2, h, features)
         turn = group // 2 % TURNS
@@ -73,12 +80,19 @@ def _code_fan(stream, mesh, table, bits, step, f, g, o, n, o2, h, first, count, 
             total = at[f, axis] << FRACTION
             for j in range(FEATURES):
                 total += table[group, j] * features[j, axis]
-            prediction[axis] = min(max(total, 0), top)
-            if n >= 0 and rest == 1:
-                total = at[n, axis] + at[f, axis] - at[o2, axis]
-            else:
-                total = at[f, axis] + at[g, axis] - at[o, axis]
-            other[axis] = total << FRACTION
+            guesses[FITTED, axis] = min(max(total, 0), top)
+            across = at[f, axis] + at[g, axis] - at[o, axis]
+            guesses[ACROSS, axis] = across << FRACTION
+            between = across + at[n, axis] + at[f, axis] - at[o2, axis] if kind == LAST else 2 * across
+            guesses[BETWEEN, axis] = between << (FRACTION - 1)
+        # What has been best of late; regular meshes are all parallelograms, simplified ones have none.
+        errors = GUESS_ERRORS + GUESSES * kind
+        second = ACROSS if kind != LAST or memory[errors + ACROSS] < memory[errors + BETWEEN] else BETWEEN
+        best = second if memory[errors + second] < memory[errors + FITTED] else FITTED
+        if best == second:
+            second = FITTED
+        for axis in range(3):
+            prediction[axis], other[axis] = guesses[best, axis], guesses[second, axis]
         # The triangle behind the gate, and the one behind the closing edge.
         nx, ny, nz = normal_of(at, f, g, o)
         if n >= 0:
@@ -97,9 +111,15 @@ def _code_fan(stream, mesh, table, bits, step, f, g, o, n, o2, h, first, count, 
                 mesh.samples[index, FEATURES, axis] = at[c, axis] - at[f, axis]
             mesh.memory[8] = index + 1
         repeats[0], repeats[1] = f, g
-        kind = OPEN if n < 0 else (LAST if rest == 1 else EARLIER)
-        if not code_cell(stream, mesh, bits, step, c, prediction, other, normal, square, kind, turn, 0, repeats):
+        style = 0 if best == FITTED else 2
+        if not code_cell(stream, mesh, bits, step, c, prediction, other, normal, square, kind, turn, style, repeats):
             return False
+        for guess in range(GUESSES):
+            size = 0
+            for axis in range(3):
+                error = ((guesses[guess, axis] + HALF) >> FRACTION) - at[c, axis]
+                size += error * error
+            memory[errors + guess] += ((length_of(size) << 8) - memory[errors + guess]) >> 3
         mesh.memory[6] += square_between(at, f, c)
         mesh.memory[7] += 1
         o, g, h = g, c, -1
@@ -113,7 +133,7 @@ def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
     In an encoder `corners` has new numbers, where new vertices have the next ones; a decoder fills it in. Returns
     a status.
     """
-    _, prediction, other, normal, repeats = scratch
+    _, prediction, other, normal, repeats, _ = scratch
     coding = stream.state[MODE] != DECODE
     normal[0] = normal[1] = normal[2] = 0
     for corner in range(3):
@@ -233,6 +253,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
         np.zeros(3, np.int64),
         np.zeros(3, np.int64),
         np.zeros(2, np.int64),
+        np.zeros((GUESSES, 3), np.int64),
     )
     effort = np.full(1, EFFORT * faces, np.int64)
     sizes = mesh.sizes

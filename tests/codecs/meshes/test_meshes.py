@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder
-from squeeze3d.codecs.meshes import CodedMesh, decode_mesh, encode_mesh, measure_mesh
+from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter
+from squeeze3d.codecs.meshes import CodedMesh, decode_mesh, encode_mesh, measure_mesh, settle_mesh
 from squeeze3d.errors import FormatError
 
 Triangle = tuple[int, int, int]
 
 
-def _encode(triangles: NDArray[np.int64], cells: NDArray[np.int64], bits: int) -> tuple[CodedMesh, bytes]:
+def _encode(
+    triangles: NDArray[np.int64], cells: NDArray[np.int64], bits: int, step: int = 0
+) -> tuple[CodedMesh, bytes]:
     encoder = BinaryEncoder(64 * len(triangles) + 64)
-    return encode_mesh(encoder, triangles, cells, bits), encoder.finish()
+    return encode_mesh(encoder, triangles, cells, bits, step), encoder.finish()
 
 
 def _canonical(triangles: NDArray[np.int64]) -> list[Triangle]:
@@ -26,14 +28,14 @@ def _canonical(triangles: NDArray[np.int64]) -> list[Triangle]:
     return sorted(rotated)
 
 
-def _check(triangles: NDArray[np.int64], cells: NDArray[np.int64], bits: int) -> bytes:
-    coded, data = _encode(triangles, cells, bits)
+def _check(triangles: NDArray[np.int64], cells: NDArray[np.int64], bits: int, step: int = 0) -> bytes:
+    coded, data = _encode(triangles, cells, bits, step)
     assert _canonical(coded.order[coded.triangles]) == _canonical(triangles)
     assert np.array_equal(cells[coded.order], coded.cells)
     first = np.unique(coded.triangles.reshape(-1), return_index=True)[1]
     assert (np.diff(first) > 0).all(), "vertices are not numbered by first appearance"
     decoder = BinaryDecoder(data)
-    decoded = decode_mesh(decoder, len(triangles), bits)
+    decoded = decode_mesh(decoder, len(triangles), bits, step)
     decoder.finish()
     assert np.array_equal(decoded.triangles, coded.triangles)
     assert np.array_equal(decoded.cells, coded.cells)
@@ -59,11 +61,12 @@ def _grid(width: int, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
 @given(
     st.lists(st.permutations(range(7)).map(lambda p: tuple(p[:3])), min_size=1, max_size=40),
     st.integers(4, 18),
+    st.integers(0, 6),
     st.integers(0, 99),
 )
-def test_any_soup_comes_back(soup: list[Triangle], bits: int, seed: int) -> None:
+def test_any_soup_comes_back(soup: list[Triangle], bits: int, step: int, seed: int) -> None:
     """Few vertices: edges with many triangles, duplicates, flipped neighbours."""
-    _check(np.array(soup, dtype=np.int64), _cells(7, bits, seed), bits)
+    _check(np.array(soup, dtype=np.int64), _cells(7, bits, seed), bits, step)
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,9 +144,49 @@ def test_two_meshes_share_a_coder() -> None:
     decoder.finish()
 
 
-def _try(data: bytes, faces: int, bits: int) -> None:
+def _rough_sheet() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """A sheet whose vertices are anywhere, in cells of 9 bits."""
+    triangles, cells = _grid(12, 12)
+    rng = np.random.default_rng(5)
+    return triangles, 4.0 * cells + rng.uniform(-7, 7, cells.shape) * [1, 1, 0.1]
+
+
+@pytest.mark.parametrize("tolerance", [0.4, 1.0])
+def test_settled_meshes_are_smaller_and_no_further_from_the_surface(tolerance: float) -> None:
+    triangles, positions = _rough_sheet()
+    settled = settle_mesh(triangles, positions, 9, 2, tolerance)
+    assert _canonical(settled.order[settled.triangles]) == _canonical(triangles)
+    meter = BinaryMeter()
+    again = encode_mesh(meter, settled.triangles, settled.cells, 9, 2, in_order=True)
+    assert np.array_equal(again.triangles, settled.triangles)
+    assert np.array_equal(again.order, np.arange(len(settled.cells)))
+    assert meter.bits / 8 < 0.97 * measure_mesh(triangles, np.rint(positions).astype(np.int64), 9)
+    moved = settled.cells - positions[settled.order]
+    corners = positions[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(normals, axis=1)
+    new_of = np.argsort(settled.order)
+    for corner in range(3):
+        away = (moved[new_of[triangles[:, corner]]] * normals).sum(axis=1) / areas
+        # Vertices that were only rounded may be half a cell away along each axis.
+        assert np.sqrt((away**2).mean()) < max(tolerance, 0.5)
+
+
+def test_coded_order_is_kept() -> None:
+    triangles, cells = _grid(9, 7)
+    rng = np.random.default_rng(3)
+    triangles = np.concatenate([triangles, triangles[:5], triangles[7:9, ::-1], triangles[rng.permutation(20)] % 30])
+    triangles = triangles[(np.diff(np.sort(triangles, axis=1), axis=1) > 0).all(axis=1)]
+    coded, data = _encode(triangles, cells, 7)
+    encoder = BinaryEncoder(1 << 14)
+    again = encode_mesh(encoder, coded.triangles, coded.cells, 7, in_order=True)
+    assert encoder.finish() == data
+    assert np.array_equal(again.triangles, coded.triangles)
+
+
+def _try(data: bytes, faces: int, bits: int, step: int = 0) -> None:
     try:
-        decoded = decode_mesh(BinaryDecoder(data), faces, bits)
+        decoded = decode_mesh(BinaryDecoder(data), faces, bits, step)
     except FormatError:
         return
     assert decoded.triangles.shape == (faces, 3)
@@ -154,9 +197,9 @@ def _try(data: bytes, faces: int, bits: int) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=200), st.integers(0, 300), st.integers(4, 18))
-def test_random_bytes_do_no_harm(data: bytes, faces: int, bits: int) -> None:
-    _try(data, faces, bits)
+@given(st.binary(max_size=200), st.integers(0, 300), st.integers(4, 18), st.integers(0, 6))
+def test_random_bytes_do_no_harm(data: bytes, faces: int, bits: int, step: int) -> None:
+    _try(data, faces, bits, step)
 
 
 def test_flipped_bits_and_cut_ends_do_no_harm() -> None:
