@@ -15,9 +15,15 @@ UNITS: Mapping[str, str] = {
     "uv": "of the texture",
     "uv_texels": "texels of the largest texture",
     "time": "seconds",
-    "texture_psnr": "dB of the worst texture",
+    "texture_psnr": "dB in the worst texture",
 }
 """Units by what is measured; everything else is an absolute difference."""
+
+
+def describe(errors: Mapping[str, float]) -> str:
+    """Errors with their units, for people: `position 9.7e-05 of the diagonal, normal 0.45 degrees`."""
+    moved = {key: value for key, value in errors.items() if value and key != "uv_texels"}
+    return ", ".join(f"{key.replace('_', ' ')} {value:g} {UNITS.get(key, '')}".rstrip() for key, value in moved.items())
 
 
 @dataclass

@@ -234,14 +234,22 @@ def _tell(reporter: Reporter, record: Record) -> None:
     reporter.line(conversion(record, format_ratio(record["ratio"]), after_codec=measured))
     if not record["quality_reached"]:
         reporter.remark("warning", "the target size is too small for the quality asked for", record["input"])
+    errors = record["notes"].get("largest_errors")
+    if errors:
+        from squeeze3d.codecs.scene.report import describe
+
+        reporter.line(f"  moved at most: {describe(errors)}", "dim")
     tell_losses(reporter, record)
     tell_licence(reporter, record)
     if not reporter.verbose:
         return
     for entry in record["tried"]:
         reporter.line(f"  tried {_tried(entry)}", "dim")
-    if record["notes"]:
-        reporter.line(f"  chose {', '.join(f'{key} {value}' for key, value in record['notes'].items())}", "dim")
+    chosen = {key: value for key, value in record["notes"].items() if not isinstance(value, list | dict)}
+    if chosen:
+        reporter.line(f"  chose {', '.join(f'{key} {value}' for key, value in chosen.items())}", "dim")
+    for text in record["notes"].get("remarks", []):
+        reporter.line(f"  {text}", "dim")
 
 
 def _tried(entry: Mapping[str, Any]) -> str:

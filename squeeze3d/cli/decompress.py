@@ -176,6 +176,8 @@ def _work(task: _Task, progress: Progress) -> _Product:
         progress("write", 0.8)
         if isinstance(decoded, RawFiles) and task.request.format in (None, info.source_format):
             written = _written_as_stored(decoded, info.source_format, task)
+        elif isinstance(decoded, RawFiles) and (info.source_format, task.request.format) == ("glb", "gltf"):
+            written = _split(decoded, task)
         else:
             written = _written(decoded, info.source_format, task)
     (_, main), *side = written.files.items()
@@ -214,6 +216,20 @@ def _written_as_stored(raw: RawFiles, source_format: str, task: _Task) -> _Writt
         return _written(raw, source_format, task)
     remarks = [] if task.request.texture is None else ["files that were kept whole get no texture"]
     return _Written(raw.files, format_for_suffix(source_format), None, LossReport(), remarks)
+
+
+def _split(raw: RawFiles, task: _Task) -> _Written:
+    """A stored .glb as .gltf, with everything that is in it."""
+    from squeeze3d.assets.formats import format_for_suffix
+    from squeeze3d.assets.gltf_split import split_glb
+    from squeeze3d.assets.loss import LossReport
+
+    (content,) = raw.files.values()
+    files = split_glb(content, _safe_name(task.name, ".gltf"))
+    if task.output is None and len(files) > 1:
+        return _written(raw, "glb", task)
+    remarks = [] if task.request.texture is None else ["files that were kept whole get no texture"]
+    return _Written(files, format_for_suffix("gltf"), None, LossReport(), remarks)
 
 
 def _written(decoded: Asset | RawFiles, source_format: str, task: _Task) -> _Written:
@@ -275,9 +291,12 @@ def _encode_files(asset: Asset, name: str, format_id: str, losses: LossReport) -
     from squeeze3d.assets.formats import format_for_suffix, write_files
 
     suffix = format_for_suffix(format_id).suffixes[0]
+    return write_files(asset, _safe_name(name, suffix), format=format_id, losses=losses)
+
+
+def _safe_name(name: str, suffix: str) -> str:
     stem = name[: -len(suffix)] if name.lower().endswith(suffix) else name
-    safe = "".join(c if c.isalnum() or c in "-_. ()+" else "_" for c in stem).strip(". ") or "asset"
-    return write_files(asset, safe + suffix, format=format_id, losses=losses)
+    return ("".join(c if c.isalnum() or c in "-_. ()+" else "_" for c in stem).strip(". ") or "asset") + suffix
 
 
 def _tell(reporter: Reporter, record: Record, remarks: Sequence[str]) -> None:

@@ -286,3 +286,14 @@ def test_widths_of_textures_are_checked(sq3d: Run, packed: Path, width: str) -> 
     run = sq3d("decompress", packed, "--texture", width)
     assert run.code == 2
     assert "from 16 to 8192" in run.err
+
+
+def test_stored_glb_becomes_gltf_with_everything_in_it(sq3d: Run, cube: Path) -> None:
+    assert sq3d("compress", cube, "--codec", "mesh.scene").code == 0
+    run = sq3d("decompress", "cube.sq3", "-o", "out.gltf")
+    assert run.code == 0
+    assert "dropped" not in run.err
+    assert {path.name for path in Path().glob("out.*")} == {"out.bin", "out.gltf"}
+    assert squeeze3d.load("out.gltf").face_count == 12
+    assert sq3d("decompress", "cube.sq3", "-o", "back.obj").code == 0
+    assert squeeze3d.load("back.obj").face_count == 12
