@@ -38,11 +38,13 @@ from squeeze3d.render.raster import Fragments, draw, project
 
 VIEWS = 20
 RESOLUTION = 256
-ROUNDS = 10
+ROUNDS = 12
 
 REACH = 0.08
 """How far along a contour's normal the original's contour is looked for, relative to the view's height."""
-SHARP = 0.75
+NEAR = 1.0
+"""Pixels: the fit ends where not even contours closer than this lead to anything better."""
+SHARP = 0.5
 """Pixels: contours closer than this count with the square of the distance, others with the distance."""
 GAP = 0.02
 """Depth by which a contour must stand out from what is behind it, and less than which counts as the same place."""
@@ -170,12 +172,14 @@ def fit_to_views(
         if look.cost < best.cost:
             best = look
             damping = max(damping / 2, 0.01)
-            if turn + 1 < rounds:
-                system = frame.system(best, pixels)
         else:
-            damping *= 6
-            if damping > 100:
+            # Contours that are far off may be others than those they were taken for.
+            pixels /= 2
+            damping *= 3
+            if pixels < NEAR:
                 break
+        if turn + 1 < rounds:
+            system = frame.system(best, pixels)
     return TriangleMesh(best.positions, mesh.triangles) if best.cost < first else mesh
 
 
@@ -569,6 +573,9 @@ def _add_contours(  # type: ignore[no-untyped-def]
                 away = _crossing(x, y, nx, ny, limit, target, reach)
                 if not abs(away) < np.inf:
                     continue
+                # Both outlines have steps of a pixel. Where they are one, so are the steps, and nothing moves.
+                own = _crossing(x, y, nx, ny, limit, buffer, 2.0)
+                apart = away - own if abs(own) < np.inf else away
                 scale = scales[view] if parallel else scales[view] / z
                 # Contrast of the original across its contour.
                 contrast = 0.0
@@ -580,7 +587,7 @@ def _add_contours(  # type: ignore[no-untyped-def]
                         if 0 <= row < height and 0 <= column < width:
                             values[place] = colours[view, row, column, channel]
                     contrast += (values[0] - values[1]) ** 2 / 3
-                factor = (floor + contrast) * part / max(abs(away), sharp)
+                factor = (floor + contrast) * part / max(abs(apart), sharp)
                 if not whole:
                     factor *= inner
                 # How far the place moves along the normal in the view, for a move in space.
@@ -595,8 +602,8 @@ def _add_contours(  # type: ignore[no-untyped-def]
                     )
                 wa = 1 - wb
                 for m in range(3):
-                    right[a, m] += factor * wa * direction[m] * away
-                    right[b, m] += factor * wb * direction[m] * away
+                    right[a, m] += factor * wa * direction[m] * apart
+                    right[b, m] += factor * wb * direction[m] * apart
                     for n in range(3):
                         both = factor * direction[m] * direction[n]
                         diagonal[a, m, n] += wa * wa * both
