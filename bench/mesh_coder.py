@@ -1,4 +1,4 @@
-"""Sizes of small meshes: Draco, the coder of `mesh.surface`, and `squeeze3d.codecs.meshes`, all without loss.
+"""Sizes of small meshes in Draco and in `squeeze3d.codecs.meshes`, at the same quantisation.
 
 Run `python -m squeeze3d.bench.mesh_coder --data FOLDER [--cache FOLDER]`; it simplifies every .glb file of the folder
 to a few sizes, quantises the vertices once, and codes the same triangles and cells with each coder. `settled` is the
@@ -30,12 +30,11 @@ STEP, TOLERANCE = 2, 0.6
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A quantised mesh and its size in the coder of `mesh.surface`."""
+    """A quantised mesh."""
 
     triangles: NDArray[np.int64]
     cells: NDArray[np.int64]
     bits: int
-    before: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,6 @@ class Row:
     faces: int
     bits: int
     draco: int
-    before: int
     now: int
     settled: float
     encoding: float
@@ -54,33 +52,33 @@ class Row:
 
 def samples(path: Path, cache: Path | None) -> Iterator[tuple[int, Sample]]:
     """A file at each size it is large enough for; those in `cache` are not made again."""
-    from squeeze3d.codecs.surface.build import SurfaceBuilder
+    from squeeze3d.codecs.surface.shapes import Care, Shapes
     from squeeze3d.geometry.surface import flatten
 
-    builder = None
+    shapes = None
     for count in FACES:
         kept = cache / f"{path.stem}.{count}.npz" if cache else None
         if kept and kept.exists():
             with np.load(kept) as found:
-                yield count, Sample(found["triangles"], found["cells"], int(found["bits"]), int(found["old"]))
+                yield count, Sample(found["triangles"], found["cells"], int(found["bits"]))
             continue
-        if builder is None:
+        if shapes is None:
             asset = load(path)
             assert isinstance(asset, Mesh)
-            builder = SurfaceBuilder(flatten(asset))
-        if builder.face_count < count:
+            shapes = Shapes(flatten(asset))
+        if shapes.most_faces < count:
             continue
-        shape = builder.shape(count, builder.auto_bits(count))
-        sample = Sample(shape.conquest.triangles, shape.cells, shape.bits, shape.size)
+        shape = shapes.shape(count, shapes.auto_bits(count), Care.POINTS)
+        sample = Sample(shape.triangles, shape.cells, shape.bits)
         if kept:
-            np.savez(kept, triangles=sample.triangles, cells=sample.cells, bits=sample.bits, old=sample.before)
+            np.savez(kept, triangles=sample.triangles, cells=sample.cells, bits=sample.bits)
         yield count, sample
 
 
 def measure(sample: Sample) -> Row:
     """Code a mesh with each coder; the new one must bring it back."""
     bits = sample.bits
-    # Draco fits its grid to the mesh: the corners of ours would be lost, so its cells are a little finer.
+    # Draco fits its grid to the mesh, whose longest side takes all of ours: the cells have the same size.
     arrays = draco_stream.Arrays(sample.cells, sample.triangles)
     draco = draco_stream.encode(arrays, draco_stream.Bits(bits))
     start = time.perf_counter()
@@ -97,13 +95,13 @@ def measure(sample: Sample) -> Row:
     encode_mesh(meter, settled.triangles, settled.cells, bits, STEP, in_order=True)
     size = meter.bits / 8
     faces = len(sample.triangles)
-    return Row(faces, bits, len(draco), sample.before, len(data), size, middle - start, end - middle)
+    return Row(faces, bits, len(draco), len(data), size, middle - start, end - middle)
 
 
 def table(rows: dict[int, list[Row]]) -> list[str]:
     """Means by size, as Markdown."""
-    lines = ["| faces | bits | Draco | before | now | settled | saving | least | settled saving | encode | decode |"]
-    lines.append("|" + "--:|" * 11)
+    lines = ["| faces | bits | Draco | now | settled | saving | least | settled saving | encode | decode |"]
+    lines.append("|" + "--:|" * 10)
     for count in sorted(rows):
         found = rows[count]
         draco = np.array([row.draco for row in found])
@@ -113,7 +111,6 @@ def table(rows: dict[int, list[Row]]) -> list[str]:
             f"{count}",
             f"{np.mean([row.bits for row in found]):.0f}",
             f"{draco.mean():.0f}",
-            f"{np.mean([row.before for row in found]):.0f}",
             f"{now.mean():.0f}",
             f"{settled:.0f}",
             f"{100 * (1 - now.mean() / draco.mean()):.1f} %",

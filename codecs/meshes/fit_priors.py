@@ -180,7 +180,7 @@ def fit_chances(
             likelihood = np.bincount(
                 owner, betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b), minlength=CONTEXTS
             )
-            likelihood -= 0.5 * math.log(worth / 20) ** 2
+            likelihood = likelihood - 0.5 * math.log(worth / 20) ** 2
             better = likelihood > best
             best[better] = likelihood[better]
             strength[better] = worth
@@ -232,7 +232,8 @@ def fit_mixers(sources: list[Source], priors: Priors) -> NDArray[np.int16]:
     order = np.random.default_rng(1).permutation(len(sources)).tolist()
     for place, index in enumerate(order):
         state = Contexts(fresh.chances, fresh.seen, state.weights)
-        _walked(*sources[index], STEPS[index % len(STEPS)], priors, state)
+        triangles, cells, bits = sources[index]
+        _walked(triangles, cells, bits, STEPS[index % len(STEPS)], priors, state)
         if 2 * place >= len(order):
             total += state.weights
             passed += 1

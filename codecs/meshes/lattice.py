@@ -79,6 +79,8 @@ def turn_between(at, f, g, o, n):  # type: ignore[no-untyped-def]
     ux, uy, uz = at[g, 0] - at[f, 0], at[g, 1] - at[f, 1], at[g, 2] - at[f, 2]
     vx, vy, vz = at[n, 0] - at[f, 0], at[n, 1] - at[f, 1], at[n, 2] - at[f, 2]
     angle = cosine_class(ux, uy, uz, vx, vy, vz)
-    nx, ny, nz = shorten(*normal_of(at, f, g, o), 20)
-    mx, my, mz = shorten(*normal_of(at, f, g, n), 20)
+    nx, ny, nz = normal_of(at, f, g, o)
+    mx, my, mz = normal_of(at, f, g, n)
+    nx, ny, nz = shorten(nx, ny, nz, 20)
+    mx, my, mz = shorten(mx, my, mz, 20)
     return angle if nx * mx + ny * my + nz * mz <= 0 else TURNS - 1 - angle

@@ -16,11 +16,11 @@ from squeeze3d.codecs.meshes.layout import CONTEXTS, INPUTS, MIXERS
 from squeeze3d.codecs.meshes.prediction import CLASSES, FEATURES, parallelograms
 
 FILE = "priors.bin"
-LEVELS = 256
+LEVELS = 128
 """Chances are kept as one of so many, evenly spaced in the logarithm of the odds."""
-SPACING = 12
+SPACING = 7
 """Levels a unit of that logarithm."""
-CONFIDENCES = (0, 1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 90, LIMIT)
+CONFIDENCES = (0, 2, 4, 8, 15, 30, 60, LIMIT)
 """How many bits a chance may be worth."""
 _STEP = UNIT // 256
 

@@ -273,7 +273,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
     entered = borders = 0
     closed = np.zeros(6 * faces, np.int32)
     # The fan at hand: gate, its apex, closing neighbour and the apex behind it, new vertices without a position.
-    fan_other = fan_apex = fan_far = 0
+    fan_other = fan_apex = fan_far = np.int64(0)
     waiting = 0
     gap = TURNS
     while sizes[0] < faces:

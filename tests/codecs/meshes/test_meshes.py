@@ -148,7 +148,7 @@ def _rough_sheet() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """A sheet whose vertices are anywhere, in cells of 9 bits."""
     triangles, cells = _grid(12, 12)
     rng = np.random.default_rng(5)
-    return triangles, 4.0 * cells + rng.uniform(-7, 7, cells.shape) * [1, 1, 0.1]
+    return triangles, 10 + 4.0 * cells + rng.uniform(-7, 7, cells.shape) * [1, 1, 0.1]
 
 
 @pytest.mark.parametrize("tolerance", [0.4, 1.0])
