@@ -49,7 +49,7 @@ def sequence_plan(count: int, depth: int = 1, stride: int = 1) -> Plan:
     return Plan(order, parents, counts, neighbours, np.full(count, -1, np.int32))
 
 
-def mesh_plan(triangles: Integers, places: Integers) -> Plan:
+def mesh_plan(triangles: Integers, places: Integers, *, open_edges: bool = False) -> Plan:
     """Plan of the vertices of (F, 3) triangles, numbered by first appearance.
 
     Vertex z is predicted by parallelograms over an edge (x, y) of one of its triangles, if x, y and the third vertex c
@@ -58,6 +58,7 @@ def mesh_plan(triangles: Integers, places: Integers) -> Plan:
     Parameters
     ----------
     places : (V,) number of the place where each vertex is; those of one place are siblings.
+    open_edges : also use edges without such a vertex c, which is then -1.
     """
     count = len(places)
     flat = triangles.reshape(-1)
@@ -65,7 +66,8 @@ def mesh_plan(triangles: Integers, places: Integers) -> Plan:
     second = np.roll(triangles, -2, axis=1).reshape(-1)
     beyond = _opposite(triangles, count)
     known = np.maximum(first, second)
-    usable = (beyond >= 0) & (np.maximum(known, beyond) < flat)
+    beyond = np.where(beyond < flat, beyond, -1)
+    usable = (known < flat) & (open_edges | (beyond >= 0))
     corners = np.nonzero(usable)[0]
     corners = corners[np.argsort(flat[corners], kind="stable")]
     rank = _rank_in_group(flat[corners])

@@ -20,6 +20,7 @@ from squeeze3d.bitstream.binary import (
     INTEGER,
     BinaryDecoder,
     BinaryEncoder,
+    BinaryMeter,
     Contexts,
     code_bit,
     code_integer,
@@ -27,8 +28,9 @@ from squeeze3d.bitstream.binary import (
 from squeeze3d.codecs.scene.adjacency import Integers, Plan
 from squeeze3d.compiled import compiled
 
-PLAIN, SUM, QUATERNION = 0, 1, 2
-"""Kinds of values. SUM: the last component is what the others leave of a total. QUATERNION: its square is."""
+PLAIN, SUM, QUATERNION, MAPPING = 0, 1, 2, 3
+"""Kinds of values. SUM: the last component is what the others leave of a total. QUATERNION: its square is. MAPPING:
+texture coordinates, in which triangles are taken to have the shape that they have in space."""
 CLASSES = 4
 """Previous value, neighbour, one parallelogram or a prediction that was given, several parallelograms."""
 BUCKETS = 12
@@ -44,7 +46,7 @@ MIXERS = COMPONENTS * CLASSES * INTEGER
 MAX_RANGE = (1 << 20) - 1
 """Largest difference of two values of a component."""
 
-Coder = BinaryEncoder | BinaryDecoder
+Coder = BinaryEncoder | BinaryDecoder | BinaryMeter
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def code_values(
     kind: int = PLAIN,
     total: int = 0,
     given: Integers | None = None,
+    cells: Integers | None = None,
 ) -> None:
     """Code (N, K) values, K <= 4, in place: read by an encoder, written by a decoder.
 
@@ -102,6 +105,7 @@ def code_values(
     ----------
     total : what values of kind SUM add up to, or the length of quaternions.
     given : (N, K) predictions that replace the plan's.
+    cells : (N, 3) positions, for values of kind MAPPING.
     """
     contexts = models.of(role)
     _walk(
@@ -117,6 +121,7 @@ def code_values(
         plan.neighbours,
         plan.siblings,
         np.zeros((0, values.shape[1]), np.int64) if given is None else given,
+        np.zeros((0, 3), np.int64) if cells is None else cells,
         limits.low,
         limits.high,
         kind,
@@ -146,6 +151,36 @@ def square_root(value):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _side(values, a, b, c):  # type: ignore[no-untyped-def]
+    """Side of the line from a to b on which c is in texture coordinates: 1, -1, or 0 on it."""
+    u, v = values[b, 0] - values[a, 0], values[b, 1] - values[a, 1]
+    s, t = values[c, 0] - values[a, 0], values[c, 1] - values[a, 1]
+    area = u * t - v * s
+    return 1 if area > 0 else (-1 if area < 0 else 0)
+
+
+@compiled
+def _mapped(cells, values, i, a, b, side):  # type: ignore[no-untyped-def]
+    """Texture coordinates of vertex i if triangle (i, a, b) has the same angles in them as in space."""
+    ex, ey, ez = cells[b, 0] - cells[a, 0], cells[b, 1] - cells[a, 1], cells[b, 2] - cells[a, 2]
+    fx, fy, fz = cells[i, 0] - cells[a, 0], cells[i, 1] - cells[a, 1], cells[i, 2] - cells[a, 2]
+    longest = max(max(abs(ex), abs(ey), abs(ez)), max(abs(fx), abs(fy), abs(fz)))
+    while longest >= 1 << 11:  # Squares of products have to stay within 50 bits.
+        ex, ey, ez, fx, fy, fz = ex >> 1, ey >> 1, ez >> 1, fx >> 1, fy >> 1, fz >> 1
+        longest >>= 1
+    square = ex * ex + ey * ey + ez * ez
+    u, v = values[b, 0] - values[a, 0], values[b, 1] - values[a, 1]
+    if square == 0:
+        return values[a, 0] + u // 2, values[a, 1] + v // 2
+    along = ex * fx + ey * fy + ez * fz
+    across = side * square_root(square * (fx * fx + fy * fy + fz * fz) - along * along)
+    return (
+        values[a, 0] + (2 * (along * u - across * v) + square) // (2 * square),
+        values[a, 1] + (2 * (along * v + across * u) + square) // (2 * square),
+    )
+
+
+@compiled
 def _walk(  # type: ignore[no-untyped-def]
     state,
     data,
@@ -159,6 +194,7 @@ def _walk(  # type: ignore[no-untyped-def]
     neighbours,
     siblings,
     given,
+    cells,
     low,
     high,
     kind,
@@ -167,7 +203,9 @@ def _walk(  # type: ignore[no-untyped-def]
     width = values.shape[1]
     residuals = np.zeros((len(values), width), dtype=np.int32)
     last = np.zeros(width, dtype=np.int64)
+    guesses = np.zeros(width, dtype=np.int64)
     was_same = 1
+    turn = 1
     previous = -1
     for place in range(len(order)):
         i = order[place]
@@ -195,20 +233,37 @@ def _walk(  # type: ignore[no-untyped-def]
         else:
             sort = 0
             neighbour = previous
-        before = 0
         for k in range(width):
             if len(given) > 0:
-                guess = given[i, k]
+                guesses[k] = given[i, k]
             elif count > 0:
-                guess = np.int64(0)
-                for j in range(count):
-                    guess += values[parents[i, j, 0], k] + values[parents[i, j, 1], k] - values[parents[i, j, 2], k]
-                guess = (2 * guess + count) // (2 * count)
+                guesses[k] = 0
+                if kind != MAPPING:
+                    for j in range(count):
+                        a, b, c = parents[i, j, 0], parents[i, j, 1], parents[i, j, 2]
+                        guesses[k] += values[a, k] + values[b, k] - values[c, k]
             elif neighbour >= 0:
-                guess = values[neighbour, k]
+                guesses[k] = values[neighbour, k]
             else:
-                guess = min(max(np.int64(0), low[k]), high[k])
-            if kind != PLAIN and k == width - 1:
+                guesses[k] = 0
+        if count > 0 and len(given) == 0:
+            if kind == MAPPING:
+                for j in range(count):
+                    a, b, c = parents[i, j, 0], parents[i, j, 1], parents[i, j, 2]
+                    side = turn
+                    if c >= 0:
+                        beyond = _side(values, a, b, c)
+                        if beyond != 0:
+                            side = -beyond
+                    u, v = _mapped(cells, values, i, a, b, side)
+                    guesses[0] += u
+                    guesses[1] += v
+            for k in range(width):
+                guesses[k] = (2 * guesses[k] + count) // (2 * count)
+        before = 0
+        for k in range(width):
+            guess = guesses[k]
+            if kind in (SUM, QUATERNION) and k == width - 1:
                 if kind == SUM:
                     guess = np.int64(total)
                     for j in range(width - 1):
@@ -235,4 +290,8 @@ def _walk(  # type: ignore[no-untyped-def]
             residuals[i, k] = found
             last[k] = abs(found)
             before += abs(found)
+        if kind == MAPPING and count > 0:
+            side = _side(values, parents[i, 0, 0], parents[i, 0, 1], i)
+            if side != 0:
+                turn = side
         previous = i

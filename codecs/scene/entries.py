@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from squeeze3d.codecs.scene.attributes import MAX_RANGE, PLAIN, QUATERNION, SUM, Range
+from squeeze3d.codecs.scene.normals import AREA, SMOOTH
 from squeeze3d.errors import FormatError
 
 MAX_COUNT = 1 << 31
@@ -91,7 +92,7 @@ class Entry:
         good = (
             method in (Method.LATTICE, Method.OCTAHEDRON, Method.TANGENT)
             and whole(role, 0, 31)
-            and whole(kind, 0, QUATERNION)
+            and whole(kind, PLAIN, SMOOTH)
             and whole(depth, 1, 2)
             and whole(stride, 1, 1 << 16)
             and whole(levels, 0, 1 << 20)
@@ -105,11 +106,9 @@ class Entry:
             and all(whole(x, -_BOUND, _BOUND) for x in (*low, *high))
             and all(0 <= b - a <= MAX_RANGE for a, b in zip(low, high, strict=True))
         )
-        if (
-            not good
-            or (kind == SUM and len(low) < 2)
-            or (kind == QUATERNION and max(map(abs, (*low, *high))) > 1 << 21)
-        ):
+        if good and kind >= AREA:
+            good = method == Method.OCTAHEDRON and levels > 0
+        if not good or not _suits(kind, max(map(abs, (*low, *high))), len(low)):
             raise FormatError("an accessor's coding is out of range")
         return cls(
             Method(method),
@@ -130,6 +129,15 @@ class Entry:
     def limits(self) -> Range:
         """Range of the coded integers."""
         return Range(np.array(self.low, np.int64), np.array(self.high, np.int64))
+
+
+def _suits(kind: int, largest: int, width: int) -> bool:
+    """Whether values of so many components, none larger, can be of a kind."""
+    if kind == SUM:
+        return width >= 2
+    if kind == QUATERNION:
+        return largest <= 1 << 21
+    return kind == PLAIN or (width == 2 and largest < 1 << 30)
 
 
 def whole(value: Any, low: int, high: int) -> bool:

@@ -14,18 +14,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder
+from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.codecs.meshes import decode_mesh, encode_mesh
 from squeeze3d.codecs.scene.adjacency import PLAN_BYTES, Integers, Plan, mesh_plan, sequence_plan
-from squeeze3d.codecs.scene.arrays import Array, Frame, Precision, measure, position_step, quantise, restore
-from squeeze3d.codecs.scene.attributes import Models, code_values
+from squeeze3d.codecs.scene.arrays import Array, Frame, Precision, base_of, measure, position_step, quantise, restore
+from squeeze3d.codecs.scene.attributes import MAPPING, PLAIN, Coder, Models, code_values
 from squeeze3d.codecs.scene.entries import Entry, Method, finite, whole
-from squeeze3d.codecs.scene.quantise import from_lattice, project, to_lattice
+from squeeze3d.codecs.scene.normals import ANGLE, AREA, SMOOTH, predicted_normals, vertex_normals
+from squeeze3d.codecs.scene.quantise import from_lattice, to_lattice
 from squeeze3d.codecs.scene.report import Fidelity
 from squeeze3d.codecs.scene.seams import code_labels, code_low_bits, code_seams
 from squeeze3d.codecs.scene.structure import Pool
@@ -218,14 +220,14 @@ class PoolEncoder:
         if self.shape is None:
             layout = Layout(tuple(self.pool.attributes), ())
             rows = np.arange(len(self.arrays[self.pool.attributes[0]]))
-            plan, normals = sequence_plan(len(rows)), None
+            plan, chart = sequence_plan(len(rows)), None
             done: tuple[int, ...] = ()
             lists: dict[int, Integers] = {}
         else:
             assert self._places is not None
             coded = self._mesh(coder, models, frame, precision, fallback_step, fidelity, diagonal)
             layout, rows, plan, lists = coded.layout, coded.rows, coded.plan, coded.lists
-            normals = coded.normals
+            chart = coded.chart
             done = (self.pool.attributes[0],) if coded.has_positions else ()
             for index in done:
                 entries[index] = Entry(Method.PLACES)
@@ -243,21 +245,12 @@ class PoolEncoder:
                 continue
             entry, cells = quantised
             entry = dataclasses.replace(entry, count=0 if self.shape is not None else len(rows))
-            given = None
-            if entry.method is Method.OCTAHEDRON and normals is not None:
-                given = predicted_normals(normals, entry.levels, flip=layout.flip)
-            code_values(
-                coder,
-                models,
-                entry.role,
-                cells,
-                plan,
-                entry.limits,
-                kind=entry.kind,
-                total=entry.levels,
-                given=given,
-            )
+            if chart is not None and base_of(role) == "TEXCOORD" and cells.shape[1] == 2:
+                entry = _cheapest(entry, cells, plan, chart, (PLAIN, MAPPING))
+            if chart is not None and entry.method is Method.OCTAHEDRON:
+                entry = _cheapest(entry, cells, plan, chart, (PLAIN, AREA, ANGLE, SMOOTH))
             entries[index] = entry
+            _code(coder, models, entry, cells, plan, chart)
             after = restore(entry, cells, values.dtype, values.shape[1])
             measure(fidelity, role, values, after, self.pool.scale, diagonal)
         return CodedPool(layout, entries, stored, lists)
@@ -330,7 +323,8 @@ class PoolEncoder:
                 measure(fidelity, "POSITION", before, after, self.pool.scale, diagonal)
             else:
                 assert np.array_equal(ordered, before)
-        normals = vertex_normals(vertices, coded.cells[place_of])
+        chart = Chart(vertices, place_of, coded.cells[place_of])
+        chart.flip = self._flips(chart, rows)
         layout = Layout(
             tuple(self.pool.attributes),
             tuple(self.pool.lists),
@@ -340,20 +334,81 @@ class PoolEncoder:
             step if has_positions else 0.0,
             frame.origin if step and has_positions else (0.0, 0.0, 0.0),
             tuple(least.tolist()) if has_positions else (0, 0, 0),
-            self._flips(normals, rows),
+            chart.flip,
         )
         lists = {index: vertices[labels == k].reshape(-1) for k, index in enumerate(self.pool.lists)}
-        plan = mesh_plan(vertices, place_of)
-        return _CodedMesh(layout, rows, plan, normals, lists, has_positions)
+        return _CodedMesh(layout, rows, mesh_plan(vertices, place_of), chart, lists, has_positions)
 
-    def _flips(self, normals: Integers, rows: Integers) -> bool:
+    def _flips(self, chart: Chart, rows: Integers) -> bool:
         for index in self.pool.attributes:
             if self.pool.roles[index] == "NORMAL":
                 given = self.arrays[index][rows].astype(np.float64)
                 with np.errstate(all="ignore"):
-                    agreement = np.sign(np.nan_to_num((given * normals).sum(axis=1))).sum()
+                    agreement = np.sign(np.nan_to_num((given * chart.normals(AREA)).sum(axis=1))).sum()
                 return bool(agreement < 0)
         return False
+
+
+class Chart:
+    """Triangles and where their vertices are: what normals and texture coordinates are predicted from."""
+
+    def __init__(self, triangles: Integers, places: Integers, cells: Integers) -> None:
+        self.triangles = triangles
+        self.places = places
+        self.cells = cells
+        """(W, 3) positions on the grid of the mesh coder."""
+        self.flip = False
+        """Whether normals look to the other side of triangles."""
+        self._normals: dict[int, Integers] = {}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """For texture coordinates, which do with one triangle."""
+        return mesh_plan(self.triangles, self.places, open_edges=True)
+
+    def normals(self, kind: int) -> Integers:
+        """(W, 3) normals of a kind."""
+        if kind not in self._normals:
+            self._normals[kind] = vertex_normals(self.triangles, self.cells, self.places, kind)
+        return self._normals[kind]
+
+
+def _code(coder: Coder, models: Models, entry: Entry, cells: Integers, plan: Plan, chart: Chart | None) -> None:
+    """Code the integers of one attribute."""
+    at = given = None
+    if entry.kind in (MAPPING, AREA, ANGLE, SMOOTH):
+        if chart is None:
+            raise FormatError("an attribute is predicted from triangles that are not there")
+        if entry.kind == MAPPING:
+            plan, at = chart.plan, chart.cells
+        else:
+            given = predicted_normals(chart.normals(entry.kind), entry.levels, flip=chart.flip)
+    code_values(
+        coder,
+        models,
+        entry.role,
+        cells,
+        plan,
+        entry.limits,
+        kind=entry.kind,
+        total=entry.levels,
+        given=given,
+        cells=at,
+    )
+
+
+def _cheapest(entry: Entry, cells: Integers, plan: Plan, chart: Chart, kinds: tuple[int, ...]) -> Entry:
+    """The entry with the prediction that takes the fewest bits.
+
+    Charts are often, but not always, true to shape, and programs disagree on how vertex normals are made.
+    """
+    best, least = entry, np.inf
+    for kind in kinds:
+        candidate, meter = dataclasses.replace(entry, kind=kind), BinaryMeter()
+        _code(meter, Models(), candidate, cells.copy(), plan, chart)
+        if meter.bits < least:
+            best, least = candidate, meter.bits
+    return best
 
 
 @dataclass(frozen=True)
@@ -362,7 +417,7 @@ class _CodedMesh:
     rows: Integers
     """(W,) row of each new vertex in the file's arrays."""
     plan: Plan
-    normals: Integers
+    chart: Chart
     lists: dict[int, Integers]
     has_positions: bool
 
@@ -420,29 +475,6 @@ def _places_of(triangles: Integers, vertices: Integers) -> Integers:
     return result
 
 
-def vertex_normals(triangles: Integers, cells: Integers) -> Integers:
-    """(W, 3) sums of the normals of the triangles around each vertex, twice their area long, on the coder's grid."""
-    at = cells[triangles]
-    u, v = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
-    normal = np.stack(
-        [
-            u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1],
-            u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
-            u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0],
-        ],
-        axis=1,
-    )
-    sums = np.zeros((len(cells), 3), np.int64)
-    for k in range(3):
-        np.add.at(sums, triangles[:, k], normal)
-    return sums
-
-
-def predicted_normals(sums: Integers, levels: int, *, flip: bool) -> Integers:
-    """(W, 2) octahedral grid points of vertex normals."""
-    return project(-sums if flip else sums, levels)
-
-
 def decode_pool(
     layout: Layout,
     entries: Mapping[int, Entry],
@@ -459,7 +491,7 @@ def decode_pool(
     """
     first = entries[layout.attributes[0]]
     arrays: dict[int, Array] = {}
-    normals = None
+    chart = None
     if layout.faces:
         limits.check(layout.faces * TRIANGLE_BYTES, "triangles")
         mesh = decode_mesh(coder, layout.faces, layout.bits)
@@ -481,9 +513,10 @@ def decode_pool(
             if dtype.kind != "u" or width != 1 or count - 1 > np.iinfo(dtype).max:
                 raise FormatError("indices do not fit their accessor")
             arrays[index] = vertices[labels == k].reshape(-1, 1).astype(dtype)
-        normals = vertex_normals(vertices, mesh.cells[place_of])
-        limits.check(count * PLAN_BYTES, "vertices")
+        limits.check(2 * count * PLAN_BYTES, "vertices")
         plan = mesh_plan(vertices, place_of)
+        chart = Chart(vertices, place_of, mesh.cells[place_of])
+        chart.flip = layout.flip
     else:
         count = first.count
         if any(entries[index].count != count for index in layout.attributes):
@@ -498,14 +531,7 @@ def decode_pool(
         components = len(entry.low)
         limits.check(count * components * 24, "vertex attributes")
         cells = np.zeros((count, components), np.int64)
-        given = None
-        if entry.method is Method.OCTAHEDRON and normals is not None:
-            given = predicted_normals(normals, entry.levels, flip=layout.flip)
-            if components != 2:
-                raise FormatError("normals do not have two components")
-        code_values(
-            coder, models, entry.role, cells, plan, entry.limits, kind=entry.kind, total=entry.levels, given=given
-        )
+        _code(coder, models, entry, cells, plan, chart)
         arrays[index] = restore(entry, cells, dtype, width)
     return arrays, count
 
