@@ -296,8 +296,8 @@ class BinaryDecoder:
         self.state[CODE] = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
 
     def finish(self) -> None:
-        """Raise FormatError if the stream has bytes that were not read."""
-        if int(self.state[PLACE]) < len(self.data):
+        """Raise FormatError if the stream has bytes that were not read, other than zeros."""
+        if self.data[int(self.state[PLACE]) :].any():
             raise FormatError("symbol stream goes on after its last symbol")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.mesh import AlphaMode, Material
-from squeeze3d.codecs.surface.judge import Judge
 from squeeze3d.codecs.surface.model import CREASES, SHADES, Details, Look, SurfaceModel
 from squeeze3d.codecs.surface.paint import Painter
 from squeeze3d.codecs.surface.rebuild import corners
@@ -37,11 +36,6 @@ class SurfaceBuilder:
         self._creases: dict[Shape, int] = {}
 
     @cached_property
-    def judge(self) -> Judge:
-        """Says how models look."""
-        return Judge(self.shapes.targets)
-
-    @cached_property
     def _seen(self) -> NDArray[np.float32]:
         """(N, 4) colours of the original at points of its surface."""
         faces, weights = sample_triangles(self.surface.areas, PROBES, seed=3)
@@ -51,6 +45,11 @@ class SurfaceBuilder:
     def is_uniform(self) -> bool:
         """Whether the whole surface has one colour and alpha, as far as 8 bits tell."""
         return float(np.ptp(self._seen, axis=0).max()) < 0.5 / 255
+
+    @property
+    def look_of_colours(self) -> Look:
+        """What colours need to know of the look of models with details."""
+        return dataclasses.replace(self._look, alpha_mode=self.surface.alpha_mode)
 
     @cached_property
     def _look(self) -> Look:
@@ -111,9 +110,7 @@ class SurfaceBuilder:
         r, g, b, a = np.clip(np.rint(self._seen.mean(axis=0) * 255), 0, 255).astype(int).tolist()
         alpha: AlphaMode = "BLEND" if a < SOLID else "OPAQUE"
         colour = (r, g, b, a if alpha == "BLEND" else 255)
-        return SurfaceModel(
-            self.shapes.pose, shape.bits, shape.triangles, shape.cells, self.look(shape, alpha), colour
-        )
+        return SurfaceModel(self.shapes.pose, shape.bits, shape.triangles, shape.cells, self.look(shape, alpha), colour)
 
     def detailed(self, shape: Shape, details: Details) -> SurfaceModel:
         """Colours all over."""
@@ -123,7 +120,7 @@ class SurfaceBuilder:
     def error(self, model: SurfaceModel) -> float:
         """How far a model is from the original, on views: a mean squared error."""
         red, green, blue, _ = model.constant
-        return self.judge.error(corners(model), (red / 255, green / 255, blue / 255), unlit=model.look.unlit)
+        return self.shapes.judge.error(corners(model), (red / 255, green / 255, blue / 255), unlit=model.look.unlit)
 
 
 def _metallic_roughness(material: Material) -> tuple[float, float]:

@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.codecs.surface.rebuild import Corners
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.normals import crease_normals
 from squeeze3d.geometry.view_fit import ViewTargets
 from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, lit
 from squeeze3d.render.raster import draw, project
+
+CLAY = 0.6
+"""Grey of shapes without colours."""
+CREASE = 40.0
+"""Angle at which they are split for shading."""
 
 
 class Judge:
@@ -31,12 +37,21 @@ class Judge:
 
     @cached_property
     def _lit(self) -> NDArray[np.float32]:
+        return self._under_light(self.targets.colours)
+
+    @cached_property
+    def _clay(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The original in grey, without and with light."""
+        seen = np.isfinite(self.targets.depth)
+        grey = np.repeat(np.where(seen, CLAY, 1.0)[..., None], 3, axis=3).astype(np.float32)
+        return grey, self._under_light(grey)
+
+    def _under_light(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, H, W, 3) the original under light; background white."""
         t = self.targets
         tilt = np.abs(np.einsum("nhwc,nhwc->nhw", t.normals, self._rays))
         light = np.where(np.isfinite(t.depth), AMBIENT + HEADLIGHT * tilt, 1.0).astype(np.float32)
-        shape = t.colours.shape
-        return lit(t.colours.reshape(-1, 3).astype(np.float32), light.reshape(-1)).reshape(shape)
+        return lit(colours.reshape(-1, 3).astype(np.float32), light.reshape(-1)).reshape(colours.shape)
 
     def error(self, shown: Corners, colour: tuple[float, float, float], *, unlit: bool) -> float:
         """Mean of both squared errors.
@@ -47,18 +62,34 @@ class Judge:
         colour : sRGB in [0, 1], where the model has one colour.
         unlit : whether light does not act on it.
         """
-        t = self.targets
-        height, width = t.depth.shape[1:]
-        pixels = draw(project(t.cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
         if shown.colours is None:
             paint = np.broadcast_to(np.array(colour), (len(shown.positions), 3))
         else:
             paint = shown.colours[:, :3]
-        flat, shaded, count = _errors(
+        return self._error(shown, paint, self.targets.colours, self._lit, unlit)
+
+    def shape_error(self, positions: NDArray[np.float64], triangles: NDArray[np.int64]) -> float:
+        """The same for shapes alone, in grey."""
+        shading = crease_normals(positions, triangles, CREASE)
+        shown = Corners(positions, triangles, None, shading.normals[shading.groups])
+        return self._error(shown, np.full((len(positions), 3), CLAY), *self._clay, False)
+
+    def _error(
+        self,
+        shown: Corners,
+        paint: NDArray[np.float64],
+        colours: NDArray[np.float32],
+        shaded: NDArray[np.float32],
+        unlit: bool,
+    ) -> float:
+        t = self.targets
+        height, width = t.depth.shape[1:]
+        pixels = draw(project(t.cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
+        flat, under_light, count = _errors(
             shown.triangles, srgb_to_linear(np.ascontiguousarray(paint)), shown.normals, pixels.faces, pixels.weights,
-            t.depth, t.colours, self._lit, self._rays, unlit,
+            t.depth, colours, shaded, self._rays, unlit,
         )  # fmt: skip
-        return float(flat + shaded) / (6 * max(int(count), 1))
+        return float(flat + under_light) / (6 * max(int(count), 1))
 
 
 @compiled

@@ -81,9 +81,7 @@ def refine(triangles: NDArray[np.int64], cells: NDArray[np.int64], spacing: int,
         other[alone] = b[alone]
         middle = np.full(len(keys), -1, dtype=np.int64)
         middle[cut] = count + np.arange(number)
-        rounds.append(
-            Midpoints(np.stack([a[cut], b[cut]], axis=1), np.stack([other[cut], second[cut]], axis=1))
-        )
+        rounds.append(Midpoints(np.stack([a[cut], b[cut]], axis=1), np.stack([other[cut], second[cut]], axis=1)))
         places = np.concatenate([places, (places[a[cut]] + places[b[cut]]) >> 1])
         faces, owners = _cut(faces, owners, middle[index].reshape(-1, 3), places)
     return Refinement(base, tuple(rounds), places, faces, owners)

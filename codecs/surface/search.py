@@ -38,9 +38,14 @@ DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
 """Vertices of a canvas for each byte of colours."""
 CUTS = (float("inf"), 40.0)
 """Jumps of colour, in byte levels, above which edges are cut."""
+STRIDE = 3
+"""How far from the first share others are tried before its neighbours are."""
 HEADER = 7
 """Bytes of a stream's parameters and hash."""
 FINEST_STEP, COARSEST_STEP = 0, 63
+STEPS_PER_OCTAVE = 9
+FULL = 0.96
+"""Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
 BYTES_PER_FACE = 1.6
@@ -63,7 +68,8 @@ class Plan:
     """Index of `CUTS`."""
 
     def neighbours(self) -> Iterator[Plan]:
-        """Plans that differ in one thing."""
+        """Plans that differ in one thing, those that often pay first."""
+        yield replace(self, cut=1 - self.cut)
         for share in (self.share + 1, self.share - 1):
             if 0 <= share < len(SHARES):
                 yield replace(self, share=share)
@@ -72,7 +78,6 @@ class Plan:
                 yield replace(self, density=density)
         for finer in (self.finer - 1, self.finer + 1):
             yield replace(self, finer=finer)
-        yield replace(self, cut=1 - self.cut)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class Search:
         self.measure = measure
         self.overhead = overhead + HEADER
         colour = options.colour
+        self._last_step = 24
         self.plain = colour is Colour.CONSTANT or (colour is Colour.AUTO and builder.is_uniform)
 
     def best(self) -> Candidate | None:
@@ -159,6 +165,10 @@ class Search:
             for finer in (-1, 1):
                 attempt(replace(start, finer=finer))
             return best
+        for far in (STRIDE, -STRIDE):
+            share = min(max(start.share + far, 0), len(SHARES) - 1)
+            if replace(start, share=share) not in known:
+                attempt(replace(start, share=share))
         for share in range(start.share - 1, -1, -1):
             if best is not None:
                 break
@@ -233,37 +243,50 @@ class Search:
         return Candidate(model, shape.size + size, self.builder.error(model), plan)
 
     def _finest(self, goal: Goal, room: float) -> tuple[Details, float] | None:
-        """The finest colours within `room` bytes."""
+        """The finest colours within `room` bytes, nearly."""
         if self.options.step:
-            low = high = _step_number(self.options.step)
-        else:
-            low, high = FINEST_STEP, COARSEST_STEP
-        best = None
-        look = self.builder._look
-        while low <= high:
-            step = (low + high) // 2
+            step = _step_number(self.options.step)
             details = goal.details(step)
-            meter = BinaryMeter()
-            write_colours(meter, look, (), details)
-            size = meter.bits / 8
+            size = self._colour_bytes(details)
+            return (details, size) if size <= room else None
+        low, high = FINEST_STEP - 1, COARSEST_STEP + 1
+        guess, best = self._last_step, None
+        while high - low > 1:
+            guess = min(max(guess, low + 1), high - 1)
+            details = goal.details(guess)
+            size = self._colour_bytes(details)
             if size <= room:
-                best, high = (details, size), step - 1
+                best, high = (details, size), guess
+                if size > FULL * room:
+                    break
             else:
-                low = step + 1
+                low = guess
+            # Sizes halve about every octave.
+            guess += int(np.clip(np.rint(STEPS_PER_OCTAVE * np.log2(max(size, 1) / max(room, 1))), -12, 12)) or (
+                -1 if size <= room else 1
+            )
+        self._last_step = high if best is not None else self._last_step
         return best
+
+    def _colour_bytes(self, details: Details) -> float:
+        meter = BinaryMeter()
+        write_colours(meter, self.builder.look_of_colours, (), details)
+        return meter.bits / 8
 
     def _most_faces(self, plan: Plan, budget: float, care: Care) -> Shape | None:
         """Shape with the most triangles within the budget, to about 3 %.
 
         Sizes grow nearly linearly, so a few secant steps find the number, on shapes without care.
         """
+        if budget <= 0:
+            return None
         shapes = self.builder.shapes
         limit = min(self.options.faces or 1 << 22, shapes.most_faces)
         known = self.builder.sizes.setdefault(plan.finer, {0: 0.0})
         for _ in range(8):
             below = max(faces for faces, size in known.items() if size <= budget and faces <= limit)
             above = min((faces for faces, size in known.items() if size > budget and faces > below), default=limit + 1)
-            if below == limit or above - below <= 1 or known[below] > 0.97 * budget:
+            if below == limit or above - below <= 1 or known[below] > FULL * budget:
                 break
             slope = BYTES_PER_FACE
             if above in known:
@@ -300,4 +323,3 @@ def _step_number(levels: float) -> int:
 def _first_share(room: float) -> int:
     """Where to begin: colours deserve more of more."""
     return int(np.clip(round(2 + 1.1 * np.log2(max(room, 1) / 1000)), 1, 8))
-

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from squeeze3d.bitstream.binary import BinaryMeter
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.meshes import encode_mesh
+from squeeze3d.codecs.surface.judge import Judge
 from squeeze3d.codecs.surface.model import MAX_BITS
 from squeeze3d.codecs.surface.rebuild import grid_positions
 from squeeze3d.errors import InputError
@@ -29,6 +30,8 @@ from squeeze3d.geometry.visibility import exposure
 
 FIT_POINTS = 20_000
 """Samples for fitting vertices."""
+JUDGE_VIEWS, JUDGE_RESOLUTION = 12, 240
+"""Pictures that models are judged by: as fine as those they will be measured on, or blurred colours look good enough."""
 BOX_LOSS = 0.008
 """Part of its extent by which a side of the box may move after quantisation, before vertices are moved."""
 LAYER_REACH = 0.01
@@ -128,6 +131,19 @@ class Shapes:
         return ViewTargets.render(self.surface, centre=self.pose.centre, scale=self.pose.scale)
 
     @cached_property
+    def judge(self) -> Judge:
+        """Says how shapes and models look."""
+        return Judge(
+            ViewTargets.render(
+                self.surface,
+                centre=self.pose.centre,
+                scale=self.pose.scale,
+                views=JUDGE_VIEWS,
+                resolution=JUDGE_RESOLUTION,
+            )
+        )
+
+    @cached_property
     def _seen_points(self) -> NDArray[np.float64]:
         """(N, 3) points of the original, where it is seen."""
         areas = face_areas(self.mesh.positions, self.mesh.triangles) * self.exposure
@@ -145,7 +161,7 @@ class Shapes:
                 mesh = self.reduced(count, Care.NONE)
                 fitted = refit(mesh, self._seen_points, self.query)
                 # Closest points may pull at the wrong wall; views tell.
-                mesh = min((mesh, fitted), key=lambda candidate: _view_cost(candidate, self.targets))
+                mesh = min((mesh, fitted), key=lambda m: self.judge.shape_error(m.positions, m.triangles))
                 if care is Care.VIEWS:
                     mesh = fit_to_views(mesh, self.targets)
                 used = np.unique(self.log.mesh.triangles)
@@ -208,12 +224,6 @@ class Shapes:
         """Original surface seen from outside at points of a simplified one."""
         points = np.einsum("nkc,nk->nc", positions[triangles[faces]], weights)
         return self.query.outer_layer(points, face_normals(positions, triangles)[faces], LAYER_REACH)
-
-
-def _view_cost(mesh: TriangleMesh, targets: ViewTargets) -> float:
-    from squeeze3d.geometry.view_fit import SURFACE_WEIGHT, _Frame
-
-    return _Frame(mesh, targets, SURFACE_WEIGHT, 0.0).look(mesh.positions).cost
 
 
 def _keeps_box(kept: NDArray[np.float64], cells: NDArray[np.int64]) -> bool:

@@ -13,8 +13,6 @@ surface. Components are Y, Co and Cg, and alpha where there is any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,7 +51,7 @@ def step_sizes(step: int, amounts: NDArray[np.int64], components: int) -> NDArra
 
 def octaves(amounts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Halves of an octave above 256, 0 where below: integers only."""
-    borders = np.array([round(256 * 2 ** ((k + 0.5) / 2)) for k in range(0, 100)], dtype=np.int64)
+    borders = np.array([round(256 * 2 ** ((k + 0.5) / 2)) for k in range(100)], dtype=np.int64)
     return np.searchsorted(borders, amounts, side="right")
 
 
@@ -147,8 +145,32 @@ def walk(state, data, chances, seen, mixers, order, starts, first, sources, octa
                         heard += 1
                 above = 4 * above // max(size, 1)
                 near = near // heard if heard else above
-                x = 0 if above == 0 else 1 if above <= 2 else 2 if above <= 5 else 3 if above <= 9 else 4 if above < 20 else 5
-                y = 0 if near == 0 else 1 if near <= 1 else 2 if near <= 3 else 3 if near <= 7 else 4 if near < 16 else 5
+                x = (
+                    0
+                    if above == 0
+                    else 1
+                    if above <= 2
+                    else 2
+                    if above <= 5
+                    else 3
+                    if above <= 9
+                    else 4
+                    if above < 20
+                    else 5
+                )
+                y = (
+                    0
+                    if near == 0
+                    else 1
+                    if near <= 1
+                    else 2
+                    if near <= 3
+                    else 3
+                    if near <= 7
+                    else 4
+                    if near < 16
+                    else 5
+                )
                 both = above + 2 * near
                 z = 0
                 while z < 11 and both >= z * (z + 1):

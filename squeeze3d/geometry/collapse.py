@@ -66,7 +66,7 @@ def one_sided(mesh: TriangleMesh) -> TriangleMesh:
 
 
 def collapses(
-    mesh: TriangleMesh, weights: NDArray[np.float64], jumps: NDArray[np.float64], *, least: int = 4
+    mesh: TriangleMesh, weights: NDArray[np.float64], jumps: NDArray[np.float64], *, least: int = 1
 ) -> Collapses:
     """Collapse edges of a mesh until `least` triangles are left, or no collapse is possible.
 

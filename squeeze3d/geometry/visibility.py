@@ -88,7 +88,6 @@ def exposure(
     return np.where(around[triangles].max(axis=1) > 0, FAINT + seen / most, 0.0)
 
 
-
 def _spiral(count: int) -> NDArray[np.float64]:
     """(count, 3) unit vectors, even over the sphere."""
     height = 1 - 2 * (np.arange(count) + 0.5) / count
