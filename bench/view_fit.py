@@ -1,15 +1,16 @@
 """What fitting vertices to views brings: `python -m squeeze3d.bench.view_fit --data FOLDER`.
 
-Each mesh is simplified and refitted as `mesh.lite` does, then fitted to views, both on the codec's grid and in the
-codec's vertex colours. Both are measured on the measuring rig, which the fit never sees:
+Each mesh is simplified and refitted to points, then fitted to views. Both are rounded to a grid with a cell of about a
+twentieth of an edge and measured on the measuring rig, which the fit never sees:
 
 - `iou`: of silhouettes
 - `mask`: PSNR of coverage over the pixels that either covers, dB
 - `clay`: object PSNR of white material under the headlight, dB
 - `dense`: object PSNR of colours, each pixel in the colour of the original next to it, dB
-- `vertex`, `lit`: object PSNR of vertex colours, unlit and lit, dB
+- `vertex`, `lit`: object PSNR of colours at vertices, unlit and lit, dB
 
-The last columns are seconds of the fit, and once an asset of rendering what it is fitted to.
+Columns show the value before and the gain. The last ones are triangles that turned by more than a right angle, seconds
+of the fit, and seconds of rendering what an asset is fitted to.
 """
 
 from __future__ import annotations
@@ -24,37 +25,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 import squeeze3d
+from squeeze3d.assets.colour import srgb_to_linear
 from squeeze3d.assets.mesh import Material, Mesh
-from squeeze3d.bench.equal_bytes import glb_files
-from squeeze3d.bitstream.limits import Limits
-from squeeze3d.codecs.surface.build import SurfaceBuilder
-from squeeze3d.codecs.surface.rebuild import to_mesh
-from squeeze3d.geometry.sampling import face_normals
-from squeeze3d.geometry.simplify import TriangleMesh
+from squeeze3d.bitstream.pose import Pose
+from squeeze3d.geometry.normals import crease_normals
+from squeeze3d.geometry.refit import fit_vertices, refit, restore_bounds, surface_points
+from squeeze3d.geometry.sampling import face_areas, face_normals, sample_triangles
+from squeeze3d.geometry.simplify import Simplifier, TriangleMesh
 from squeeze3d.geometry.surface import Surface, SurfaceMaterial, flatten
 from squeeze3d.geometry.view_fit import RESOLUTION, ROUNDS, VIEWS, ViewTargets, fit_to_views
 from squeeze3d.metrics.image import masked_psnr, silhouette_iou
 from squeeze3d.quality.measure import COVERED, SUPERSAMPLE, Reference
-from squeeze3d.render import Camera, MeshRenderer
+from squeeze3d.render import Images, MeshRenderer
 
 COUNTS = (150, 500, 1500)
 FIGURES = ("iou", "mask", "clay", "dense", "vertex", "lit")
-REACH = 0.01
-"""How far in front of the mesh the layer of the original that shows is looked for; as the codec does."""
+SAMPLES = 20_000
+"""Points that vertices and their colours are fitted to."""
+LAYER = 0.01
+"""How far in front of the mesh the layer of the original that shows is looked for, canonical units."""
+CREASE = 40.0
+"""Degrees at which shading is split."""
 CAP = 60.0
 """Decibels of pictures without a difference."""
-
-
-class FittedBuilder(SurfaceBuilder):
-    """Builds models on meshes that come from elsewhere."""
-
-    def __init__(self, surface: Surface) -> None:
-        super().__init__(surface)
-        self.meshes: dict[int, TriangleMesh] = {}
-
-    def reduced(self, count: int) -> TriangleMesh:
-        """The mesh that was set for a number of faces."""
-        return self.meshes[count] if count in self.meshes else super().reduced(count)
+WHITE = SurfaceMaterial(Material(metallic=0.0, double_sided=True), None)
 
 
 def clay(surface: Surface) -> Surface:
@@ -63,7 +57,7 @@ def clay(surface: Surface) -> Surface:
         surface,
         corner_colours=np.ones((len(surface.triangles), 3, 4), dtype=np.float32),
         face_materials=np.zeros(len(surface.triangles), dtype=np.int32),
-        materials=(SurfaceMaterial(Material(metallic=0.0, double_sided=True), None),),
+        materials=(WHITE,),
     )
 
 
@@ -75,49 +69,82 @@ class Subject:
         assert isinstance(asset, Mesh)
         self.reference = Reference(asset)
         self.surface = flatten(asset)
-        self.builder = SurfaceBuilder(self.surface)
-        self.cameras: tuple[Camera, ...] = self.reference.cameras
-        self.clay = MeshRenderer(clay(self.surface)).render(self.cameras, supersample=SUPERSAMPLE, channels=["shaded"])
-        self.plain = MeshRenderer(self.surface).render(self.cameras, channels=["albedo", "mask"])
+        self.pose = Pose.from_bounds(self.surface.bounds)
+        self.mesh = TriangleMesh(self.pose.to_canonical(self.surface.positions), self.surface.triangles)
+        self.simplifier = Simplifier(self.mesh)
+        cameras = self.reference.cameras
+        self._clay = MeshRenderer(clay(self.surface)).render(cameras, supersample=SUPERSAMPLE, channels=["shaded"])
+        self._plain = MeshRenderer(self.surface).render(cameras, channels=["albedo", "mask"])
 
-    def measure(self, mesh: TriangleMesh, count: int) -> dict[str, float]:
+    def reduced(self, count: int) -> TriangleMesh:
+        """At most `count` faces, fitted to points; canonical."""
+        mesh = self.simplifier.reduce(count)
+        fitted = refit(mesh, surface_points(self.mesh, SAMPLES), self.simplifier.query)
+        mesh = fitted if self.simplifier.error(fitted) < self.simplifier.error(mesh) else mesh
+        return restore_bounds(mesh, self.mesh.positions[np.unique(self.mesh.triangles)])
+
+    def measure(self, mesh: TriangleMesh) -> dict[str, float]:
         """All figures of a canonical mesh."""
-        builder = FittedBuilder(self.surface)
-        builder.simplifier = self.builder.simplifier
-        builder.meshes[min(count, builder.face_count)] = mesh
-        model = builder.vertex(builder.shape(count, builder.auto_bits(count)), 8)
-        decoded = to_mesh(model, Limits())
-        ours, theirs = self.reference.images, self.reference.render(decoded)
+        cells = 2.0 ** np.clip(np.rint(3.6 + 0.6 * np.log2(len(mesh.triangles))), 7, 14)
+        decoded = self._painted(TriangleMesh(np.rint(mesh.positions * cells) / cells, mesh.triangles))
+        ours, theirs = self.reference.images, self._views(decoded)
+        white = self._views(clay(decoded))
         masks = ours.channel("mask") >= COVERED, theirs.channel("mask") >= COVERED
-        coverage = (np.repeat(images.channel("mask")[..., None], 3, axis=3) for images in (ours, theirs))
-        white = MeshRenderer(clay(flatten(decoded))).render(self.cameras, supersample=SUPERSAMPLE, channels=["shaded"])
+        coverage = [np.repeat(images.channel("mask")[..., None], 3, axis=3) for images in (ours, theirs)]
         values = {
             "iou": silhouette_iou(*masks).value,
-            "mask": masked_psnr(*coverage, *masks).value,
-            "clay": masked_psnr(self.clay.channel("shaded"), white.channel("shaded"), *masks).value,
-            "dense": self._dense(flatten(decoded)),
+            "mask": masked_psnr(coverage[0], coverage[1], *masks).value,
+            "clay": masked_psnr(self._clay.channel("shaded"), white.channel("shaded"), *masks).value,
+            "dense": self._dense(decoded),
             "vertex": masked_psnr(ours.channel("albedo"), theirs.channel("albedo"), *masks).value,
             "lit": masked_psnr(ours.channel("shaded"), theirs.channel("shaded"), *masks).value,
         }
         return {key: min(value, CAP) for key, value in values.items()}
 
+    def _views(self, decoded: Surface) -> Images:
+        channels = self.reference.channels
+        return MeshRenderer(decoded).render(self.reference.cameras, supersample=SUPERSAMPLE, channels=channels)
+
+    def _painted(self, mesh: TriangleMesh) -> Surface:
+        """In the frame of the asset, with the best colours at vertices."""
+        positions, triangles = mesh.positions, mesh.triangles
+        faces, weights = sample_triangles(face_areas(positions, triangles), max(SAMPLES, 4 * len(positions)), seed=5)
+        places = np.einsum("nkc,nk->nc", positions[triangles[faces]], weights)
+        wanted = self._colours(places, face_normals(positions, triangles)[faces])
+        start = self._colours(positions, np.zeros_like(positions))
+        fitted = np.clip(fit_vertices(faces, weights, triangles, wanted, start, stiffness=0.05), 0, 1)
+        colours = np.ones((len(positions), 4), dtype=np.float32)
+        colours[:, :3] = srgb_to_linear(fitted)
+        shading = crease_normals(positions, triangles, CREASE)
+        # Where the original does not react to light, neither does what is measured against it.
+        unlit = all(owner.material.unlit for owner in self.surface.materials)
+        return Surface(
+            positions * self.pose.scale + self.pose.centre,
+            triangles,
+            np.zeros((len(triangles), 3, 2), dtype=np.float32),
+            colours[triangles],
+            shading.normals[shading.groups].astype(np.float32),
+            np.zeros(len(triangles), dtype=np.int32),
+            (SurfaceMaterial(Material(metallic=0.0, double_sided=True, unlit=unlit), None),),
+        )
+
     def _dense(self, decoded: Surface) -> float:
-        views = MeshRenderer(decoded).render(self.cameras, channels=["depth", "normal", "mask"])
-        albedo = np.ones_like(self.plain.channel("albedo"))
-        for view, camera in enumerate(self.cameras):
+        views = MeshRenderer(decoded).render(self.reference.cameras, channels=["depth", "normal", "mask"])
+        albedo = np.ones_like(self._plain.channel("albedo"))
+        for view, camera in enumerate(self.reference.cameras):
             depth = views.channel("depth")[view]
             seen = np.isfinite(depth)
             rays = camera.rays().reshape(*camera.resolution, 6)[seen]
             places = rays[:, :3] + depth[seen][:, None] * rays[:, 3:]
-            # The face's own normal: shading normals may look along the surface.
             normals = views.channel("normal")[view][seen].astype(np.float64)
-            albedo[view][seen] = self._colours(self.builder.pose.to_canonical(places), normals)
-        masks = self.plain.channel("mask") >= COVERED, views.channel("mask") >= COVERED
-        return masked_psnr(self.plain.channel("albedo"), albedo, *masks).value
+            albedo[view][seen] = self._colours(self.pose.to_canonical(places), normals)
+        masks = self._plain.channel("mask") >= COVERED, views.channel("mask") >= COVERED
+        return masked_psnr(self._plain.channel("albedo"), albedo, *masks).value
 
-    def _colours(self, places: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float32]:
-        hits = self.builder.simplifier.query.outer_layer(places, normals, REACH)
-        return self.surface.colours_at(hits.faces, hits.weights)[:, :3]
+    def _colours(self, places: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, 3) sRGB of the original next to places, seen along normals."""
+        hits = self.simplifier.query.outer_layer(places, normals, LAYER)
+        return self.surface.colours_at(hits.faces, hits.weights)[:, :3].astype(np.float64)
 
 
 def turned(before: TriangleMesh, after: TriangleMesh) -> int:
@@ -140,23 +167,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| asset | faces | " + " | ".join(FIGURES) + " | turned | s | views s |")
     print("|---|---:|" + "---:|" * (len(FIGURES) + 3))
     gains: dict[int, list[list[float]]] = {count: [] for count in chosen.faces}
-    for path in glb_files(chosen.data):
+    for path in sorted(chosen.data.glob("*.glb")):
         if chosen.only and path.stem not in chosen.only:
             continue
         subject = Subject(path)
         started = time.perf_counter()
-        pose = subject.builder.pose
+        pose = subject.pose
         targets = ViewTargets.render(
             subject.surface, centre=pose.centre, scale=pose.scale, views=chosen.views, resolution=chosen.resolution
         )
         rendering = time.perf_counter() - started
         fit_to_views(TriangleMesh(np.eye(3), np.array([[0, 1, 2]])), targets, rounds=1)  # compiles
         for count in chosen.faces:
-            plain = subject.builder.reduced(count)
+            plain = subject.reduced(count)
             started = time.perf_counter()
             fitted = fit_to_views(plain, targets, rounds=chosen.rounds)
             seconds = time.perf_counter() - started
-            before, after = subject.measure(plain, count), subject.measure(fitted, count)
+            before, after = subject.measure(plain), subject.measure(fitted)
             gains[count].append([after[key] - before[key] for key in FIGURES] + [seconds])
             cells = [f"{before[key]:.3f} {after[key] - before[key]:+.3f}" for key in FIGURES]
             print(
