@@ -57,9 +57,9 @@ def touch(agenda, front, at, v):  # type: ignore[no-untyped-def]
         return
     key = TURNS
     if leaving >= 0 and arriving >= 0:
-        g, n = front.end[leaving], front.start[arriving]
+        g, n = np.int64(front.end[leaving]), np.int64(front.start[arriving])
         if g != n:
-            key = turn_between(at, v, g, front.apex[leaving], n)
+            key = turn_between(at, np.int64(v), g, np.int64(front.apex[leaving]), n)
     if agenda.key[v] == key:
         return
     agenda.key[v] = key

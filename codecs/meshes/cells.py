@@ -8,6 +8,8 @@ coarse *step*: residuals of the first two axes that are multiples of 2**step are
 
 from __future__ import annotations
 
+import numpy as np
+
 from squeeze3d.bitstream.binary import DECODE, MODE
 from squeeze3d.codecs.meshes.lattice import TURNS, length_of, shorten
 from squeeze3d.codecs.meshes.layout import COARSE, COORDINATE_MIXER, COORDINATES, KINDS, SCALES, SLOTS
@@ -66,7 +68,7 @@ def _settle(mesh, vertex, step, top, prediction, n0, n1, n2, first, second, thir
         v0 = r0 + size * (near0 + i)
         if v0 < 0 or v0 > top:
             continue
-        moved, _ = _given(1, n0, n1, n2, (v0 << FRACTION) - prediction[first], 0)
+        moved, _ = _given(np.int64(1), n0, n1, n2, (v0 << FRACTION) - prediction[first], np.int64(0))
         e1 = min(max(prediction[second] + moved, 0), top << FRACTION)
         r1 = min((e1 + HALF) >> FRACTION, top)
         near1 = round((t1 - r1) / size)
@@ -135,7 +137,7 @@ def code_cell(  # type: ignore[no-untyped-def]
         first, second = second, first
     n0, n1, n2 = n[first], n[second], n[third]
     nn = n0 * n0 + n1 * n1 + n2 * n2
-    done0 = done1 = 0
+    done0 = done1 = np.int64(0)
     square = max(square, 1)
     unit = 1
     while unit * unit < square and unit < 1 << 20:

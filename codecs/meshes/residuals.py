@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from squeeze3d.bitstream.binary import DECODE, MODE, code_bit, code_blended, code_raw
 from squeeze3d.codecs.meshes.lattice import length_of
 from squeeze3d.codecs.meshes.layout import FIRST, OFFSETS, SIGN, UNARY, ZERO
@@ -66,9 +68,9 @@ def code_residual(stream, mixer, value):  # type: ignore[no-untyped-def]
 
     `mixer` is the first of `SLOTS` rows of weights.
     """
-    if decide(stream, mixer + ZERO, ZERO, 1 if value else 0) == 0:
+    if decide(stream, mixer + ZERO, np.int64(ZERO), 1 if value else 0) == 0:
         return 0
-    negative = decide(stream, mixer + SIGN, SIGN, 1 if value < 0 else 0)
+    negative = decide(stream, mixer + SIGN, np.int64(SIGN), 1 if value < 0 else 0)
     magnitude = abs(value)
     wanted = bucket_of(magnitude) if stream.state[MODE] != DECODE else 0
     bucket = 0

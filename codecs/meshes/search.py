@@ -21,7 +21,7 @@ def _nearest(mesh, front, x, y, z, active, best, distances, skip_a, skip_b, skip
     """Fill `best` with the vertices nearest to a point, nearest first; returns how many there are."""
     found = 0
     for v in range(mesh.sizes[1]):
-        if active and front.leaving[v] < 0 and front.arriving[v] < 0:
+        if active > 0 and front.leaving[v] < 0 and front.arriving[v] < 0:
             continue
         if v in (skip_a, skip_b, skip_c, skip_d):
             continue
@@ -45,7 +45,7 @@ def code_known(stream, mesh, front, x, y, z, active, kind, skip_a, skip_b, skip_
 
     Parameters
     ----------
-    active : whether it is probably one with open gates.
+    active : above 0 if it is probably one with open gates.
     kind : context, 0 or 1.
     skip_a, skip_b, skip_c, skip_d : vertices that it is not, or -1.
     effort : (1,) vertices that may still be looked at.

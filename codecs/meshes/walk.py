@@ -122,7 +122,7 @@ def _code_fan(stream, mesh, table, bits, step, f, g, o, n, o2, h, first, count, 
             memory[errors + guess] += ((length_of(size) << 8) - memory[errors + guess]) >> 3
         mesh.memory[6] += square_between(at, f, c)
         mesh.memory[7] += 1
-        o, g, h = g, c, -1
+        o, g, h = g, c, np.int64(-1)
     return True
 
 
@@ -136,6 +136,8 @@ def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
     _, prediction, other, normal, repeats, _ = scratch
     coding = stream.state[MODE] != DECODE
     normal[0] = normal[1] = normal[2] = 0
+    # Numbers written out would each compile functions anew: their types know the value.
+    none, one = np.int64(-1), np.int64(1)
     for corner in range(3):
         count = mesh.sizes[1]
         known = 1 if coding and corners[corner] < count else 0
@@ -143,8 +145,10 @@ def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
         if known:
             near = corners[corner - 1] if corner else last
             x, y, z = mesh.cells[near, 0], mesh.cells[near, 1], mesh.cells[near, 2]
-            a, b = (corners[0] if corner else -1), (corners[1] if corner == 2 else -1)
-            corners[corner] = code_known(stream, mesh, front, x, y, z, False, 1, a, b, -1, -1, corners[corner], effort)
+            a, b = (corners[0] if corner else none), (corners[1] if corner == 2 else none)
+            corners[corner] = code_known(
+                stream, mesh, front, x, y, z, none, one, a, b, none, none, corners[corner], effort
+            )
             if corners[corner] >= count:
                 return BAD_VERTEX
             continue
@@ -173,7 +177,7 @@ def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
                 if corner == 2:
                     prediction[axis] = (prediction[axis] + other[axis]) // 2
             if not code_cell(
-                stream, mesh, bits, step, count, prediction, other, normal, square, kind, corner, 0, repeats
+                stream, mesh, bits, step, count, prediction, other, normal, square, kind, corner, one, repeats
             ):
                 return OUT_OF_GRID
             if corner > 0:
@@ -189,13 +193,13 @@ def _code_start(stream, mesh, front, bits, step, corners, last, scratch, effort)
 def _code_symbol(stream, symbol, has_near, has_far, stage):  # type: ignore[no-untyped-def]
     """Code a symbol in the contexts `stream.places`; returns it."""
     mixer = SYMBOL_MIXER + DECISIONS * stage
-    if has_near and decide(stream, mixer + IS_FOCUS, IS_FOCUS, 1 if symbol == FOCUS else 0):
+    if has_near and decide(stream, mixer + IS_FOCUS, np.int64(IS_FOCUS), 1 if symbol == FOCUS else 0):
         return FOCUS
-    if decide(stream, mixer + IS_NEW, IS_NEW, 1 if symbol == NEW else 0):
+    if decide(stream, mixer + IS_NEW, np.int64(IS_NEW), 1 if symbol == NEW else 0):
         return NEW
-    if has_far and decide(stream, mixer + IS_FAR, IS_FAR, 1 if symbol == FAR else 0):
+    if has_far and decide(stream, mixer + IS_FAR, np.int64(IS_FAR), 1 if symbol == FAR else 0):
         return FAR
-    if decide(stream, mixer + IS_BOUNDARY, IS_BOUNDARY, 1 if symbol == BOUNDARY else 0):
+    if decide(stream, mixer + IS_BOUNDARY, np.int64(IS_BOUNDARY), 1 if symbol == BOUNDARY else 0):
         return BOUNDARY
     return OTHER
 
@@ -274,7 +278,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
     closed = np.zeros(6 * faces, np.int32)
     # The fan at hand: gate, its apex, closing neighbour and the apex behind it, new vertices without a position.
     fan_other = fan_apex = fan_far = np.int64(0)
-    waiting = 0
+    waiting = np.int64(0)
     gap = TURNS
     while sizes[0] < faces:
         gate = front.leaving[focus] if focus >= 0 else -1
@@ -287,7 +291,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
                     touch(agenda, front, mesh.cells, mesh.triangles[index, corner])
             entered = sizes[0]
             for index in range(borders):
-                touch(agenda, front, mesh.cells, closed[index])
+                touch(agenda, front, mesh.cells, np.int64(closed[index]))
             borders = 0
             focus = next_focus(agenda)
             if focus >= 0:
@@ -388,8 +392,8 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
             waiting += 1
         elif waiting > 0:
             mesh.memory[9] -= stream.state[COST]
-            end = near if symbol == FOCUS else -1
-            behind_end = np.int64(front.apex[near_gate]) if symbol == FOCUS else -1
+            end = near if symbol == FOCUS else np.int64(-1)
+            behind_end = np.int64(front.apex[near_gate]) if symbol == FOCUS else np.int64(-1)
             if not _code_fan(
                 stream,
                 mesh,
@@ -423,7 +427,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
             x = at[p, 0] + at[q, 0] - at[apex, 0]
             y = at[p, 1] + at[q, 1] - at[apex, 1]
             z = at[p, 2] + at[q, 2] - at[apex, 2]
-            c = code_known(stream, mesh, front, x, y, z, True, 0, p, q, near, far, c, effort)
+            c = code_known(stream, mesh, front, x, y, z, np.int64(1), np.int64(0), p, q, near, far, c, effort)
             if c >= sizes[1] or c in (p, q):
                 return BAD_VERTEX
         index = sizes[0]
@@ -431,6 +435,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
         sizes[0] = index + 1
         if not conquer(front, q, p, c):
             return TOO_SLOW
+    none = np.int64(-1)
     if waiting > 0 and not _code_fan(
         stream,
         mesh,
@@ -440,8 +445,8 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
         focus,
         fan_other,
         fan_apex,
-        -1,
-        -1,
+        none,
+        none,
         fan_far,
         sizes[1] - waiting,
         waiting,
