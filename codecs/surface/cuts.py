@@ -10,16 +10,24 @@ on, and the bend of the surface.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_mixed
+from squeeze3d.codecs.surface.priors import CUTS, shipped
 from squeeze3d.compiled import compiled
 
 BENDS = 6
-_ENDS, _BENT, _FAN = 5 * 5, BENDS * 3 * 3, 4 * 4 * 3
+SETS = ((5, 5), (BENDS, 3, 3), (4, 4, 3))
+"""Context sets: cuts at both ends; bend and whether cuts end there; flags of the other edges of both triangles."""
+CONTEXTS = sum(math.prod(shape) for shape in SETS)
+MIXERS = 3
+_BENT, _FAN = math.prod(SETS[0]), math.prod(SETS[0]) + math.prod(SETS[1])
+NO_TALLY = np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +83,10 @@ def _bends(triangles: NDArray[np.int64], cells: NDArray[np.int64], faces: NDArra
     return np.where(dot <= 0, BENDS - 1, 4 - bend)
 
 
-def contexts() -> Contexts:
-    """Tables before the first flag."""
-    return Contexts.even(_ENDS + _BENT + _FAN, 3)
-
-
 @compiled
-def walk(state, data, chances, seen, weights, ends, faces, bend, vertex_count, face_count, flags):  # type: ignore[no-untyped-def]
+def walk(  # type: ignore[no-untyped-def]
+    state, data, chances, seen, weights, ends, faces, bend, vertex_count, face_count, flags, tally
+):
     """Code the (E,) flags of edges; they are filled in when decoding."""
     cut = np.zeros(vertex_count, dtype=np.int64)
     known = np.zeros(vertex_count, dtype=np.int64)
@@ -90,33 +95,28 @@ def walk(state, data, chances, seen, weights, ends, faces, bend, vertex_count, f
     for e in range(len(ends)):
         a, b = ends[e, 0], ends[e, 1]
         f, g = faces[e, 0], faces[e, 1]
-        x, y = min(cut[a], 3), min(cut[b], 3)
-        if known[a] == 0:
-            x = 4
-        if known[b] == 0:
-            y = 4
-        some = (1 if cut[a] == 1 else 2 if cut[a] else 0) * 3 + (1 if cut[b] == 1 else 2 if cut[b] else 0)
+        x = min(cut[a], 3) if known[a] else 4
+        y = min(cut[b], 3) if known[b] else 4
+        going = min(cut[a], 2) * 3 + min(cut[b], 2)
         first = min(around[f, 0], 1) * 2 + min(around[f, 1], 1)
         second = min(around[g, 0], 1) * 2 + min(around[g, 1], 1)
-        bit = code_mixed(
-            state,
-            data,
-            chances,
-            seen,
-            weights,
-            min(known[a] + known[b], 2),
-            x * 5 + y,
-            _ENDS + bend[e] * 9 + some,
-            _ENDS + _BENT + (first * 4 + second) * 3 + before,
-            flags[e],
-        )
+        i = x * 5 + y
+        j = _BENT + bend[e] * 9 + going
+        k = _FAN + (first * 4 + second) * 3 + before
+        mixer = min(known[a] + known[b], 2)
+        bit = code_mixed(state, data, chances, seen, weights, mixer, i, j, k, flags[e])
+        if len(tally):
+            tally[i, bit] += 1
+            tally[j, bit] += 1
+            tally[k, bit] += 1
         flags[e] = bit
         before = 1 + bit
-        for v in (a, b):
-            cut[v] += bit
-            known[v] += 1
-        for t in (f, g):
-            around[t, bit] += 1
+        cut[a] += bit
+        cut[b] += bit
+        known[a] += 1
+        known[b] += 1
+        around[f, bit] += 1
+        around[g, bit] += 1
 
 
 @compiled
@@ -176,9 +176,31 @@ def code_cuts(
 ) -> NDArray[np.int64]:
     """Code the (E,) flags of inner edges; a decoder passes None and gets them."""
     result = np.zeros(len(edges.ends), dtype=np.int64) if flags is None else np.array(flags, dtype=np.int64)
-    tables = contexts()
-    walk(
-        coder.state, coder.data, tables.chances, tables.seen, tables.weights, edges.ends, edges.faces, edges.bend,
-        vertex_count, len(triangles), result,
-    )  # fmt: skip
+    _code(coder, edges, len(triangles), vertex_count, result, shipped(CUTS, CONTEXTS, MIXERS).contexts(), NO_TALLY)
     return result
+
+
+def runner(
+    edges: InnerEdges, triangles: NDArray[np.int64], vertex_count: int, flags: NDArray[np.int64]
+) -> Callable[[Contexts, NDArray[np.int64]], None]:
+    """Coding of flags in given contexts, for fitting priors."""
+
+    def run(contexts: Contexts, tally: NDArray[np.int64]) -> None:
+        _code(BinaryMeter(), edges, len(triangles), vertex_count, np.array(flags, dtype=np.int64), contexts, tally)
+
+    return run
+
+
+def _code(
+    coder: BinaryEncoder | BinaryDecoder | BinaryMeter,
+    edges: InnerEdges,
+    face_count: int,
+    vertex_count: int,
+    flags: NDArray[np.int64],
+    contexts: Contexts,
+    tally: NDArray[np.int64],
+) -> None:
+    walk(
+        coder.state, coder.data, contexts.chances, contexts.seen, contexts.weights, edges.ends, edges.faces, edges.bend,
+        vertex_count, face_count, flags, tally,
+    )  # fmt: skip

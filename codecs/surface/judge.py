@@ -1,7 +1,7 @@
 """How much a model looks like its original, fast: small rasterised views from where nothing is measured.
 
-Squared errors of the colours and of the lit colours, over the pixels where either shows the object, as `object_psnr` and
-its lit sister take them on the measuring rig with rays and finer pictures.
+Squared errors of the colours and of the lit colours, over the pixels where either shows the object, as `object_psnr`
+and its lit sister take them on the measuring rig with rays and finer pictures.
 """
 
 from __future__ import annotations

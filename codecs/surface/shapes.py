@@ -31,7 +31,7 @@ from squeeze3d.geometry.visibility import exposure
 FIT_POINTS = 20_000
 """Samples for fitting vertices."""
 JUDGE_VIEWS, JUDGE_RESOLUTION = 12, 240
-"""Pictures that models are judged by: as fine as those they will be measured on, or blurred colours look good enough."""
+"""Pictures that models are judged by: nearly as fine as those they will be measured on, or blur looks good enough."""
 BOX_LOSS = 0.008
 """Part of its extent by which a side of the box may move after quantisation, before vertices are moved."""
 LAYER_REACH = 0.01

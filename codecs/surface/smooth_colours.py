@@ -13,11 +13,15 @@ surface. Components are Y, Co and Cg, and alpha where there is any.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.bitstream.binary import INTEGER, BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_integer
+from squeeze3d.bitstream.binary import INTEGER, UNARY, BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_integer
 from squeeze3d.codecs.surface.hierarchy import Hierarchy
+from squeeze3d.codecs.surface.priors import COLOURS, shipped
 from squeeze3d.compiled import compiled
 
 FRACTION = 4
@@ -105,20 +109,44 @@ def inverse(levels: Hierarchy, details: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
-A_ROWS, B_ROWS, C_ROWS = 4 * 6 * 6, 4 * LEVELS * 3, 4 * 12 * 3
-
-
-def contexts() -> Contexts:
-    """Tables before the first detail."""
-    return Contexts.even((A_ROWS + B_ROWS + C_ROWS) * INTEGER, 2 * INTEGER)
+SETS = ((4, 6, 6), (4, LEVELS, 3), (4, 12, 3))
+"""Context sets, each for a component and: activity above and near; area and luma; both activities and luma."""
+_A, _B = (math.prod(shape) for shape in SETS[:2])
+BLOCKS = sum(math.prod(shape) for shape in SETS)
+MIXERS = 2 * INTEGER
+NO_TALLY = np.zeros((0, 2), dtype=np.int64)
+_ABOVE = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3, 3, *[4] * 10, 5], dtype=np.int64)
+_NEAR = np.array([0, 1, 2, 2, 3, 3, 3, 3, *[4] * 8, 5], dtype=np.int64)
+"""Classes of activity, in quarters of a step."""
+_LOUD = 11
 
 
 @compiled
-def walk(state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised):  # type: ignore[no-untyped-def]
-    """Code (N, C) quantised details in `quantised`, by vertex, from coarse to fine."""
+def _note(tally, block, value):  # type: ignore[no-untyped-def]
+    """Count the decisions of an integer in one block of contexts."""
+    magnitude = abs(value)
+    tally[block, 1 if magnitude else 0] += 1
+    if magnitude:
+        tally[block + 1, 1 if value < 0 else 0] += 1
+        known = 1
+        while known <= UNARY:
+            tally[block + 1 + known, 1 if magnitude > known else 0] += 1
+            if magnitude <= known:
+                break
+            known += 1
+
+
+@compiled
+def walk(  # type: ignore[no-untyped-def]
+    state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised, tally
+):
+    """Code (N, C) quantised details in `quantised`, by vertex, from coarse to fine.
+
+    Contexts: details around the coarser vertices that predict a vertex (above), and of those coded before it on its own
+    level that hang on the same ones (near).
+    """
     components = quantised.shape[1]
     count = len(order)
-    # What the details around each vertex that were coded last say: of its own level and of this one.
     busy = np.zeros((count, components), dtype=np.int64)
     now = np.zeros((count, components), dtype=np.int64)
     times = np.zeros(count, dtype=np.int64)
@@ -131,12 +159,9 @@ def walk(state, data, chances, seen, mixers, order, starts, first, sources, octa
         for i in range(starts[level], starts[level + 1]):
             v = order[i]
             size = first[i + 1] - first[i]
-            luma = 0
-            other = 0
+            luma, other = 0, 0
             for c in range(components):
-                above = 0
-                near = 0
-                heard = 0
+                above, near, heard = 0, 0, 0
                 for k in range(first[i], first[i + 1]):
                     u = sources[k]
                     above += min(busy[u, c], 16)
@@ -145,44 +170,21 @@ def walk(state, data, chances, seen, mixers, order, starts, first, sources, octa
                         heard += 1
                 above = 4 * above // max(size, 1)
                 near = near // heard if heard else above
-                x = (
-                    0
-                    if above == 0
-                    else 1
-                    if above <= 2
-                    else 2
-                    if above <= 5
-                    else 3
-                    if above <= 9
-                    else 4
-                    if above < 20
-                    else 5
-                )
-                y = (
-                    0
-                    if near == 0
-                    else 1
-                    if near <= 1
-                    else 2
-                    if near <= 3
-                    else 3
-                    if near <= 7
-                    else 4
-                    if near < 16
-                    else 5
-                )
                 both = above + 2 * near
-                z = 0
-                while z < 11 and both >= z * (z + 1):
-                    z += 1
-                l = min(luma, 2) if c == 1 or c == 3 else min(luma + 2 * other, 2)
-                a = ((c * 6 + x) * 6 + y) * INTEGER
-                b = (A_ROWS + (c * LEVELS + min(octaves[i], LEVELS - 1)) * 3 + l) * INTEGER
-                d = (A_ROWS + B_ROWS + (c * 12 + z) * 3 + l) * INTEGER
+                loud = 0
+                while loud < _LOUD and both >= loud * (loud + 1):
+                    loud += 1
+                before = min(luma if c == 1 or c == 3 else luma + 2 * other, 2)
+                a = ((c * 6 + _ABOVE[min(above, 20)]) * 6 + _NEAR[min(near, 16)]) * INTEGER
+                b = (_A + (c * LEVELS + min(octaves[i], LEVELS - 1)) * 3 + before) * INTEGER
+                d = (_A + _B + (c * 12 + loud) * 3 + before) * INTEGER
                 value = code_integer(
                     state, data, chances, seen, mixers, 0 if c == 0 else INTEGER, a, b, d, quantised[v, c]
                 )
                 quantised[v, c] = value
+                if len(tally):
+                    for block in (a, b, d):
+                        _note(tally, block, value)
                 if c == 0:
                     luma = abs(value)
                 elif c == 1:
@@ -199,7 +201,7 @@ def walk(state, data, chances, seen, mixers, order, starts, first, sources, octa
                 u = sources[k]
                 if times[u]:
                     for c in range(components):
-                        busy[u, c] = (busy[u, c] + 2 * 2 * now[u, c] // times[u]) >> 1
+                        busy[u, c] = (busy[u, c] + 4 * now[u, c] // times[u]) >> 1
                     times[u] = 0
 
 
@@ -208,12 +210,30 @@ def code_details(
 ) -> NDArray[np.int64]:
     """Code (N, C) quantised details by vertex; a decoder passes anything of that shape. Returns them."""
     result = np.array(details, dtype=np.int64)
-    tables = contexts()
-    walk(
-        coder.state, coder.data, tables.chances, tables.seen, tables.weights, levels.order, levels.starts, levels.first,
-        levels.sources, octaves(levels.amounts), result,
-    )  # fmt: skip
+    _code(coder, levels, result, shipped(COLOURS, BLOCKS * INTEGER, MIXERS).contexts(), NO_TALLY)
     return result
+
+
+def runner(levels: Hierarchy, details: NDArray[np.int64]) -> Callable[[Contexts, NDArray[np.int64]], None]:
+    """Coding of details in given contexts, for fitting priors."""
+
+    def run(contexts: Contexts, tally: NDArray[np.int64]) -> None:
+        _code(BinaryMeter(), levels, np.array(details, dtype=np.int64), contexts, tally)
+
+    return run
+
+
+def _code(
+    coder: BinaryEncoder | BinaryDecoder | BinaryMeter,
+    levels: Hierarchy,
+    details: NDArray[np.int64],
+    contexts: Contexts,
+    tally: NDArray[np.int64],
+) -> None:
+    walk(
+        coder.state, coder.data, contexts.chances, contexts.seen, contexts.weights, levels.order, levels.starts,
+        levels.first, levels.sources, octaves(levels.amounts), details, tally,
+    )  # fmt: skip
 
 
 def quantise(levels: Hierarchy, values: NDArray[np.float64], step: int) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@ triangles ─► hidden ones out ─► cheapest edge collapses, again and again
                                                                             └─► replayed up to any number of triangles
 ```
 
-Errors are quadrics (Garland & Heckbert 1997): squared distances to the planes of the triangles that a vertex stands for,
-weighted by area and by how much of it is seen. Borders, and edges where colours jump, add planes across them that
+Errors are quadrics (Garland & Heckbert 1997): squared distances to the planes of the triangles that a vertex stands
+for, weighted by area and by how much of it is seen. Borders, and edges where colours jump, add planes across them that
 keep them in place. Collapses may close handles and let small parts vanish; triangles that fall together become one.
 """
 
