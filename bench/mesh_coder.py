@@ -79,7 +79,7 @@ def measure(sample: Sample) -> Row:
     """Code a mesh with each coder; the new one must bring it back."""
     bits = sample.bits
     # Draco fits its grid to the mesh, whose longest side takes all of ours: the cells have the same size.
-    arrays = draco_stream.Arrays(sample.cells, sample.triangles)
+    arrays = draco_stream.Arrays(sample.cells.astype(np.float64), sample.triangles)
     draco = draco_stream.encode(arrays, draco_stream.Bits(bits))
     start = time.perf_counter()
     encoder = BinaryEncoder(32 * len(sample.triangles) + 64)

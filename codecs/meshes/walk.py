@@ -411,7 +411,7 @@ def walk(stream, mesh, table, faces, bits, step):  # type: ignore[no-untyped-def
                 scratch,
             ):
                 return OUT_OF_GRID
-            waiting = 0
+            waiting = np.int64(0)
             mesh.memory[9] += stream.state[COST]
         if symbol == BOUNDARY:
             close(front, p, q)

@@ -57,7 +57,7 @@ def _grid(width: int, height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return triangles, cells
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.permutations(range(7)).map(lambda p: tuple(p[:3])), min_size=1, max_size=40),
     st.integers(4, 18),
@@ -105,7 +105,7 @@ def test_extreme_positions_come_back(bits: int) -> None:
 
 def test_hubs_take_no_longer() -> None:
     """A vertex with very many gates, and an edge with very many triangles."""
-    count = 20_000
+    count = 5_000
     others = np.arange(count) * 2
     fans = np.stack([np.zeros(count, np.int64), others + 1, others + 2], axis=1)
     _check(fans, _cells(2 * count + 1, 12, 1), 12)
