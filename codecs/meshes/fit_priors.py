@@ -177,9 +177,8 @@ def fit_chances(
             worth = confidence + 0.5
             p = chance[owner]
             a, b = worth * p, worth * (1 - p)
-            likelihood: NDArray[np.float64] = np.bincount(
-                owner, betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b), minlength=CONTEXTS
-            )
+            gains = betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b)
+            likelihood = np.bincount(owner, gains, minlength=CONTEXTS).astype(np.float64)
             likelihood -= 0.5 * math.log(worth / 20) ** 2
             better = likelihood > best
             best[better] = likelihood[better]
