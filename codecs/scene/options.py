@@ -51,8 +51,8 @@ class SceneOptions:
     rotation: float = option(
         0.05, "largest turn of an animated rotation in degrees, 0 to 5; 0 keeps animations unchanged", low=0.0, high=5.0
     )
-    texture: int = option(75, "quality of re-encoded textures, 1 to 100", low=1, high=100)
+    texture: int = option(75, "quality of re-encoded textures, 1 to 100, as WebP has it", low=1, high=100)
     texture_format: TextureFormat = option(
-        TextureFormat.AUTO, "encoding of textures: auto (the smaller of webp and keep), webp, avif or keep"
+        TextureFormat.AUTO, "encoding of textures: auto (WebP for colours, AVIF for numbers), webp, avif or keep"
     )
     max_texture: int = option(0, "largest side of a texture in pixels, 0 to 16384; 0 keeps sizes", low=0, high=16384)

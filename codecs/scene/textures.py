@@ -1,7 +1,8 @@
 """Textures: re-encoded at a quality, or kept where that is smaller or asked.
 
-What an image is for decides how: normals, roughness and the like are numbers, whose channels must not blur into each
-other, and an alpha channel is kept exactly, as are the colours below it.
+What an image is for decides how. Colours become WebP. Normals, roughness and the like are numbers whose channels must
+not blur into each other, but WebP halves the resolution of colour: a noisy normal map stays at 23 dB whatever the
+quality, where AVIF reaches 27 dB in fewer bytes. WebP keeps an alpha channel exactly, and the colours below it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ COLOURS = frozenset(
 EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/avif": "EXT_texture_avif"}
 PEAK = 99.0
 """PSNR in dB that stands for equal images."""
+_ENOUGH, _DOUBLING = 60.0, 6.0
+"""PSNR from which no more is wanted, and dB that are worth twice the bytes."""
+_AVIF_SCALE = 0.74
+"""Quality of AVIF that looks about like one of WebP: 55 like 75."""
 _MAX_WEBP = 16383
 _EFFORT = 4
 _SPEED = 7
@@ -106,10 +111,20 @@ class Texture:
         if self._pixels is None or self.size is None:
             return CodedImage(self.data, self.mime, PEAK, f"kept as it is: {self._reason}")
         side = settings.side if 0 < settings.side < max(self.size) else 0
-        formats = ["webp"] if settings.format is TextureFormat.AUTO else [str(settings.format)]
+        formats = self._formats() if settings.format is TextureFormat.AUTO else [str(settings.format)]
         found = [self._encoded(settings.quality, side, each) for each in formats]
-        best = min(found, key=lambda coded: len(coded.data))
+        best = min(found, key=lambda coded: len(coded.data) * 2 ** (-min(coded.psnr, _ENOUGH) / _DOUBLING))
         return kept if not side and len(kept.data) <= len(best.data) else best
+
+    def _formats(self) -> list[str]:
+        """What to try for this image."""
+        import PIL.features
+        import PIL.Image
+
+        assert self._pixels is not None
+        if self.colours or self._pixels.shape[2] == 4 or not PIL.features.check("avif"):
+            return ["webp"]
+        return ["avif", "webp"] if _is_flat(PIL.Image.fromarray(self._pixels)) else ["avif"]
 
     def _encoded(self, quality: int, side: int, kind: str) -> CodedImage:
         key = quality, side, kind
@@ -174,11 +189,12 @@ def _webp(image: PIL.Image.Image, quality: int, *, colours: bool) -> bytes:
 
 def _is_flat(image: PIL.Image.Image) -> bool:
     """Whether there are so few colours that lossless coding may pay."""
-    return image.getcolors(4096) is not None
+    return image.getcolors(min(4096, image.width * image.height // 8)) is not None
 
 
 def _avif(image: PIL.Image.Image, quality: int, colours: bool) -> bytes:
     out = io.BytesIO()
+    quality = max(1, round(_AVIF_SCALE * quality))
     image.save(out, "AVIF", quality=quality, speed=_SPEED, subsampling="4:2:0" if colours else "4:4:4", max_threads=1)
     return out.getvalue()
 
