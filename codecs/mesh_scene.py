@@ -92,5 +92,5 @@ SPEC = CodecSpec(
     least=50_000,
     keeps=frozenset({"glb", "gltf"}),
     worth=50_000,
-    memory=(3000, 3000),
+    memory=(3000, 4500),
 )

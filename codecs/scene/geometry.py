@@ -36,7 +36,7 @@ from squeeze3d.errors import FormatError
 MESH_BITS = (4, 18)
 """Bits of a coordinate that the mesh coder takes."""
 MAX_LOW_BITS = 24
-TRIANGLE_BYTES = 700
+TRIANGLE_BYTES = 1000
 """Memory that decoding takes for each triangle, rounded up."""
 
 

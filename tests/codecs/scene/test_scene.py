@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from sample_assets import textured_cube
+from sample_assets import ball, textured_cube
 from scene_samples import SceneMaker, everything, noise
 from scipy.spatial import cKDTree
 
@@ -418,3 +418,36 @@ def test_small_targets_are_left_to_others(monkeypatch):
     monkeypatch.setattr(select, "codecs", lambda kind: (scene, raw))
     with pytest.raises(TargetSizeError):
         squeeze3d.encode(original(), target_size=20_000, effort=1)
+
+
+def test_draco_geometry_is_decoded_once_and_for_all():
+    draco = pytest.importorskip("DracoPy")
+    positions, uvs, triangles = ball(8, 12)
+    stream = draco.encode(
+        positions,
+        triangles.astype(np.uint32),
+        preserve_order=True,
+        quantization_bits=16,
+        tex_coord=uvs.astype(np.float64),
+        tex_coord_quantization_bits=14,
+    )
+    names = {0: "POSITION", 3: "TEXCOORD_0"}
+    ids = {names[x["attribute_type"]]: x["unique_id"] for x in draco.decode(stream).attributes}
+    maker = SceneMaker()
+    empty = {"POSITION": np.zeros((len(positions), 3), np.float32), "TEXCOORD_0": np.zeros((len(uvs), 2), np.float32)}
+    primitive = {
+        "attributes": {name: maker.accessor(values) for name, values in empty.items()},
+        "indices": maker.accessor(np.zeros((triangles.size, 1), np.uint16)),
+        "extensions": {"KHR_draco_mesh_compression": {"bufferView": maker.view(stream), "attributes": ids}},
+    }
+    maker.add("nodes", {"mesh": maker.add("meshes", {"primitives": [primitive]})})
+    maker.root["extensionsUsed"] = maker.root["extensionsRequired"] = ["KHR_draco_mesh_compression"]
+    result = squeeze3d.encode(maker.glb(), codec="mesh.scene", options={"distance": 1e-3})
+    assert "Draco geometry is decoded" in result.notes["remarks"]
+    after = scene_of(decoded(result.data))
+    assert "extensionsUsed" not in after.root
+    assert "extensionsRequired" not in after.root
+    ((_, made),) = primitives(after.root)
+    assert len(triangles_of(after, made)) == len(triangles)
+    distances, _ = cKDTree(attributes_of(after, made)["POSITION"]).query(positions[triangles.reshape(-1)])
+    assert distances.max() < 5e-3
