@@ -45,6 +45,11 @@ SOURCE = SOURCES.index("glb")
 JSON_FACTOR = 24
 """Memory that JSON takes once it is parsed, for each byte."""
 MAX_ACCESSORS = 1 << 20
+FACE_COST, ELEMENT_COST = 100, 40
+"""Bytes that count against the limit for each triangle and each element of all pools and sequences together.
+
+More than they take in the end: a few bytes of a hostile file may claim many, and each costs time.
+"""
 
 
 @dataclass(frozen=True)
@@ -199,13 +204,13 @@ class _Reader:
             places = [index for index in layout.attributes if self.entries[index].method is Method.PLACES]
             if places and (not layout.faces or places != [layout.attributes[0]]):
                 raise FormatError("a pool has positions where none can be")
-            self._spend(layout.faces * 12, "triangles")
+            self._spend(layout.faces * FACE_COST, "triangles")
             found, count = decode_pool(layout, self.entries, self.types, coder, models, self.limits)
             arrays.update(found)
             for index in layout.attributes:
                 self.counts[index] = count
                 targets[index] = VERTICES
-                self._spend(count * self.types[index][0].itemsize * self.types[index][1], "vertices")
+                self._spend(count * ELEMENT_COST, "vertices")
             targets.update((index, INDICES) for index in layout.lists)
         for index in self.document["sequences"]:
             self._claim([index], taken)
@@ -231,7 +236,7 @@ class _Reader:
             raise FormatError("a sequence is not on a lattice")
         components = len(entry.low)
         self.limits.check(entry.count * (PLAN_BYTES + 24 * components), "animations")
-        self._spend(entry.count * 4 * components, "animations")
+        self._spend(entry.count * ELEMENT_COST, "animations")
         cells = np.zeros((entry.count, components), np.int64)
         plan = sequence_plan(entry.count, entry.depth, entry.stride)
         code_values(coder, models, entry.role, cells, plan, entry.limits, kind=entry.kind, total=entry.levels)
