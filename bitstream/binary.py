@@ -197,8 +197,8 @@ INTEGER = 2 + UNARY + ESCAPE
 def code_integer(state, data, chances, seen, weights, mixer, a, b, c, value):  # type: ignore[no-untyped-def]
     """Code a signed integer, |v| < 2**20; returns it.
 
-    `a`, `b` and `c` are the first of `INTEGER` contexts each, `mixer` the first of `INTEGER` rows of weights. Decisions:
-    is it zero, is it negative, is it larger than 1, 2, ...; from `UNARY` + 1 on, an Exp-Golomb code.
+    `a`, `b` and `c` are the first of `INTEGER` contexts each, `mixer` the first of `INTEGER` rows of weights.
+    Decisions: is it zero, is it negative, is it larger than 1, 2, ...; from `UNARY` + 1 on, an Exp-Golomb code.
     """
     magnitude = abs(value)
     if code_mixed(state, data, chances, seen, weights, mixer, a, b, c, 1 if magnitude else 0) == 0:

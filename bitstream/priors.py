@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ BORROWED = 3.0
 """How many files a group of contexts is worth."""
 TYPICAL = 20.0
 """Confidence that is believed in mildly, for contexts that few files have seen."""
+PASSES = 2
+"""Over all files, that fit the mixers."""
 PARTS = 256
 """Weights of mixers are kept in parts of `UNIT`."""
 
@@ -68,19 +70,55 @@ class Priors:
         weights = self.weights.astype(np.int64) * (UNIT // PARTS)
         return Contexts(CHANCES[self.levels], np.array(CONFIDENCES)[self.confidences], weights)
 
-    def pack(self) -> bytes:
-        """The content of a priors file."""
+    def pack(self, more: bytes = b"") -> bytes:
+        """The content of a priors file, with something else behind it."""
         parts = (self.levels, self.confidences, self.weights.astype("<i2"))
-        return zlib.compress(b"".join(part.tobytes() for part in parts), 9)
+        return zlib.compress(b"".join(part.tobytes() for part in parts) + more, 9)
 
     @classmethod
-    def unpack(cls, data: bytes, contexts: int, mixers: int, inputs: int) -> Priors:
-        """Inverse of `pack`."""
+    def unpack(cls, data: bytes, contexts: int, mixers: int, inputs: int, more: int = 0) -> tuple[Priors, bytes]:
+        """Inverse of `pack`; `more` bytes are behind it."""
         raw = zlib.decompress(data)
-        assert len(raw) == 2 * (contexts + mixers * inputs), "priors are of another layout: fit them anew"
+        size = 2 * (contexts + mixers * inputs)
+        assert len(raw) == size + more, "priors are of another layout: fit them anew"
         levels, confidences = np.frombuffer(raw, np.uint8, 2 * contexts).reshape(2, contexts)
         weights = np.frombuffer(raw, "<i2", mixers * inputs, 2 * contexts)
-        return cls(levels, confidences, weights.reshape(mixers, inputs))
+        return cls(levels, confidences, weights.reshape(mixers, inputs)), raw[size:]
+
+
+Run = Callable[[Contexts, NDArray[np.int32]], None]
+"""Codes a file in contexts, and counts decisions in a (C, 2) tally; in none if that is (0, 2)."""
+
+
+def fit(files: Sequence[Run], groups: Sequence[NDArray[np.int64]], mixers: int, inputs: int) -> Priors:
+    """Priors of files; `groups` as in `fit_chances`."""
+    even = Priors.even(len(groups[-1]), mixers, inputs)
+    tallies = []
+    for run in files:
+        counts = np.zeros((len(groups[-1]), 2), dtype=np.int32)
+        run(even.contexts(), counts)
+        tallies.append(used(counts))
+    levels, confidences = fit_chances(tallies, groups)
+    weights = even.weights
+    for _ in range(PASSES):
+        weights = fit_mixers(files, Priors(levels, confidences, weights))
+    return Priors(levels, confidences, weights)
+
+
+def fit_mixers(files: Sequence[Run], priors: Priors) -> NDArray[np.int16]:
+    """(M, I) weights of mixers: the mean of what they become in the course of each file."""
+    weights = priors.contexts().weights
+    total, passed = np.zeros(weights.shape), 0
+    order = np.random.default_rng(1).permutation(len(files)).tolist()
+    for place, index in enumerate(order):
+        fresh = priors.contexts()
+        state = Contexts(fresh.chances, fresh.seen, weights)
+        files[index](state, np.zeros((0, 2), dtype=np.int32))
+        weights = state.weights
+        if 2 * place >= len(order):
+            total += weights
+            passed += 1
+    return np.rint(total / max(passed, 1) * PARTS / UNIT).clip(-32768, 32767).astype(np.int16)
 
 
 def used(counts: NDArray[np.integer]) -> Tally:

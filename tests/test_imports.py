@@ -169,6 +169,7 @@ MAY_PRINT = (
     "squeeze3d.bench",
     "squeeze3d.__main__",
     "squeeze3d.codecs.colour.fit_priors",
+    "squeeze3d.codecs.meshes.fit_priors",
     "squeeze3d.codecs.surface.fit_priors",
 )
 

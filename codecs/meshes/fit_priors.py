@@ -16,7 +16,6 @@ rows near them (see `layout`).
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import sys
 from collections.abc import Iterator
@@ -26,19 +25,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.bitstream.binary import UNIT, BinaryMeter, Contexts
+from squeeze3d.bitstream.binary import BinaryMeter, Contexts
+from squeeze3d.bitstream.priors import Run, nested_groups
+from squeeze3d.bitstream.priors import fit as fit_binary
 from squeeze3d.codecs.meshes.coder import blank_mesh, make_stream
 from squeeze3d.codecs.meshes.layout import (
     CONTEXTS,
     COORDINATE_SETS,
     COORDINATES,
     DECISIONS,
+    INPUTS,
+    MIXERS,
     SLOTS,
     SYMBOL_SETS,
     SYMBOLS,
 )
 from squeeze3d.codecs.meshes.prediction import CLASSES, FEATURES, FRACTION, parallelograms
-from squeeze3d.codecs.meshes.priors import CONFIDENCES, FILE, LEVELS, SPACING, Priors
+from squeeze3d.codecs.meshes.priors import FILE, Priors
 from squeeze3d.codecs.meshes.quadrics import vertex_quadrics
 from squeeze3d.codecs.meshes.starts import order_starts
 from squeeze3d.codecs.meshes.state import Mesh
@@ -53,12 +56,8 @@ MESHES = 160
 FACES = 60, 5000
 """Budgets are spread evenly between, in the logarithm."""
 BUDGETS = 4
-BORROWED = 3.0
-"""How many meshes the rows nearby are worth."""
 RIDGE = 0.02
 """Pull of predictions towards parallelograms."""
-ROUNDS = 2
-"""Passes that fit the mixers."""
 
 
 def training_meshes(folder: Path) -> Iterator[Source]:
@@ -87,21 +86,40 @@ def training_meshes(folder: Path) -> Iterator[Source]:
 def fit(sources: list[Source]) -> Priors:
     """Priors of meshes."""
     table = fit_predictions(sources)
-    even = Priors.even()
-    even = dataclasses.replace(even, table=table)
-    levels, confidences = fit_chances([_tally(s, step, even) for s, step in zip(sources, cycle(STEPS))])
-    weights = even.weights
-    for _ in range(ROUNDS):
-        weights = fit_mixers(sources, Priors(levels, confidences, weights, table))
-    return Priors(levels, confidences, weights, table)
+    files = [_runner(source, step, table) for source, step in zip(sources, cycle(STEPS))]
+    return Priors(fit_binary(files, nested_groups(_sets()), MIXERS, INPUTS), table)
+
+
+def _runner(source: Source, step: int, table: NDArray[np.int16]) -> Run:
+    def run(contexts: Contexts, tally: NDArray[np.int32]) -> None:
+        _walked(*source, step, table, contexts, tally)
+
+    return run
+
+
+def _sets() -> list[tuple[tuple[int, ...], int]]:
+    """Shape and decisions of all context sets in order; contexts outside of any stand alone."""
+    known = []
+    for sets, starts, width in ((SYMBOL_SETS, SYMBOLS, DECISIONS), (COORDINATE_SETS, COORDINATES, SLOTS)):
+        known += [(first, shape, width) for shape, first in zip(sets, starts, strict=True)]
+    result: list[tuple[tuple[int, ...], int]] = []
+    at = 0
+    for first, shape, width in sorted(known):
+        if first > at:
+            result.append(((), first - at))
+        result.append((shape, width))
+        at = first + math.prod(shape) * width
+    if at < CONTEXTS:
+        result.append(((), CONTEXTS - at))
+    return result
 
 
 def fit_predictions(sources: list[Source]) -> NDArray[np.int16]:
     """(CLASSES, FEATURES) weights with the least absolute error, of edges."""
-    table = parallelograms()
+    table = parallelograms().astype(np.int16)
     samples, classes = [], []
     for triangles, cells, bits in sources:
-        mesh = _walked(triangles, cells, bits, 0, Priors.even(), Priors.even().contexts(), samples=len(cells))
+        mesh = _walked(triangles, cells, bits, 0, table, Priors.even().contexts(), samples=len(cells))
         count = int(mesh.memory[8])
         samples.append(mesh.samples[:count].astype(np.float64))
         classes.append(mesh.classes[:count])
@@ -134,7 +152,7 @@ def _walked(
     cells: NDArray[np.int64],
     bits: int,
     step: int,
-    priors: Priors,
+    table: NDArray[np.int16],
     contexts: Contexts,
     tally: NDArray[np.int32] | None = None,
     samples: int = 0,
@@ -146,97 +164,9 @@ def _walked(
         quadrics, reach = vertex_quadrics(triangles, targets)
         mesh = mesh._replace(quadrics=quadrics, targets=targets, reach=reach, tolerance=np.array([TOLERANCE]))
     stream = make_stream(BinaryMeter(), contexts, tally)
-    status = walk(stream, mesh, priors.table.astype(np.int64), len(triangles), bits, step)
+    status = walk(stream, mesh, table.astype(np.int64), len(triangles), bits, step)
     assert status == GOOD
     return mesh
-
-
-def _tally(source: Source, step: int, priors: Priors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(C,) contexts of a mesh and (C, 2) how often they saw a 0 and a 1."""
-    counts = np.zeros((CONTEXTS, 2), dtype=np.int32)
-    _walked(*source, step, priors, priors.contexts(), counts)
-    used = np.flatnonzero(counts.any(axis=1))
-    return used, counts[used].astype(np.int64)
-
-
-def fit_chances(
-    tallies: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(CONTEXTS,) chances and confidences as `Priors` keeps them."""
-    from scipy.special import betaln
-
-    owner = np.concatenate([used for used, _ in tallies])
-    counts = np.concatenate([found for _, found in tallies]).astype(np.float64)
-    parents = _parents()
-    strength = np.full(CONTEXTS, 20.0)
-    for _ in range(3):
-        chance = _chances(owner, counts, strength, parents)
-        best = np.full(CONTEXTS, -np.inf)
-        # A mild belief in 20 bits, for contexts that few meshes have seen.
-        for confidence in CONFIDENCES:
-            worth = confidence + 0.5
-            p = chance[owner]
-            a, b = worth * p, worth * (1 - p)
-            gains = betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b)
-            likelihood = np.bincount(owner, gains, minlength=CONTEXTS).astype(np.float64)
-            likelihood -= 0.5 * math.log(worth / 20) ** 2
-            better = likelihood > best
-            best[better] = likelihood[better]
-            strength[better] = worth
-    levels = np.rint(SPACING * np.log(chance / (1 - chance))).clip(-LEVELS // 2, LEVELS // 2 - 1) + LEVELS // 2
-    kept = np.array(CONFIDENCES) + 0.5
-    return levels.astype(np.uint8), np.abs(strength[:, None] - kept).argmin(axis=1).astype(np.uint8)
-
-
-def _parents() -> list[NDArray[np.int64]]:
-    """For each level, from coarse to fine, (CONTEXTS,) group of each context; the last one is the context itself."""
-    depth = 5
-    groups = np.zeros((depth, CONTEXTS), dtype=np.int64)
-    groups[:] = np.arange(CONTEXTS)
-    for sets, starts, width in ((SYMBOL_SETS, SYMBOLS, DECISIONS), (COORDINATE_SETS, COORDINATES, SLOTS)):
-        for shape, first in zip(sets, starts, strict=True):
-            size = math.prod(shape) * width
-            own = np.arange(size).reshape(*shape, width)
-            for level in range(depth - 1):
-                kept = min(level, len(shape))
-                merged = own[(slice(None),) * kept + (slice(0, 1),) * (len(shape) - kept)]
-                groups[level, first : first + size] = first + np.broadcast_to(merged, own.shape).reshape(-1)
-    return list(groups)
-
-
-def _chances(
-    owner: NDArray[np.int64],
-    counts: NDArray[np.float64],
-    strength: NDArray[np.float64],
-    parents: list[NDArray[np.int64]],
-) -> NDArray[np.float64]:
-    """(CONTEXTS,) mean chance; meshes weigh by how much their bits say."""
-    total = counts.sum(axis=1)
-    # Bits of one mesh are alike: `total` of them are worth no more than `strength` ones.
-    weight = 1 / (1 + total / strength[owner])
-    ones = np.bincount(owner, weight * counts[:, 1], minlength=CONTEXTS)
-    both = np.bincount(owner, weight * total, minlength=CONTEXTS)
-    chance = np.full(CONTEXTS, 0.5)
-    for group in parents:
-        group_ones = np.bincount(group, ones, minlength=CONTEXTS)[group]
-        group_both = np.bincount(group, both, minlength=CONTEXTS)[group]
-        chance = (group_ones + BORROWED * chance) / (group_both + BORROWED)
-    return chance.clip(1e-4, 1 - 1e-4)
-
-
-def fit_mixers(sources: list[Source], priors: Priors) -> NDArray[np.int16]:
-    """(MIXERS, INPUTS) weights: the mean of what they become in the course of each mesh."""
-    state = fresh = priors.contexts()
-    total, passed = np.zeros(state.weights.shape), 0
-    order = np.random.default_rng(1).permutation(len(sources)).tolist()
-    for place, index in enumerate(order):
-        state = Contexts(fresh.chances, fresh.seen, state.weights)
-        triangles, cells, bits = sources[index]
-        _walked(triangles, cells, bits, STEPS[index % len(STEPS)], priors, state)
-        if 2 * place >= len(order):
-            total += state.weights
-            passed += 1
-    return np.rint(total / max(passed, 1) * 256 / UNIT).clip(-32768, 32767).astype(np.int16)
 
 
 def main() -> None:

@@ -110,12 +110,16 @@ class SurfaceBuilder:
         r, g, b, a = np.clip(np.rint(self._seen.mean(axis=0) * 255), 0, 255).astype(int).tolist()
         alpha: AlphaMode = "BLEND" if a < SOLID else "OPAQUE"
         colour = (r, g, b, a if alpha == "BLEND" else 255)
-        return SurfaceModel(self.shapes.pose, shape.bits, shape.triangles, shape.cells, self.look(shape, alpha), colour)
+        return SurfaceModel(
+            self.shapes.pose, shape.bits, shape.step, shape.triangles, shape.cells, self.look(shape, alpha), colour
+        )
 
     def detailed(self, shape: Shape, details: Details) -> SurfaceModel:
         """Colours all over."""
         look = self.look(shape, self.surface.alpha_mode)
-        return SurfaceModel(self.shapes.pose, shape.bits, shape.triangles, shape.cells, look, details=details)
+        return SurfaceModel(
+            self.shapes.pose, shape.bits, shape.step, shape.triangles, shape.cells, look, details=details
+        )
 
     def error(self, model: SurfaceModel) -> float:
         """How far a model is from the original, on views: a mean squared error."""

@@ -11,13 +11,13 @@ on, and the bend of the surface.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_mixed
+from squeeze3d.bitstream.priors import Run
 from squeeze3d.codecs.surface.priors import CUTS, shipped
 from squeeze3d.compiled import compiled
 
@@ -27,7 +27,7 @@ SETS = ((5, 5), (BENDS, 3, 3), (4, 4, 3))
 CONTEXTS = sum(math.prod(shape) for shape in SETS)
 MIXERS = 3
 _BENT, _FAN = math.prod(SETS[0]), math.prod(SETS[0]) + math.prod(SETS[1])
-NO_TALLY = np.zeros((0, 2), dtype=np.int64)
+NO_TALLY = np.zeros((0, 2), dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +180,10 @@ def code_cuts(
     return result
 
 
-def runner(
-    edges: InnerEdges, triangles: NDArray[np.int64], vertex_count: int, flags: NDArray[np.int64]
-) -> Callable[[Contexts, NDArray[np.int64]], None]:
+def runner(edges: InnerEdges, triangles: NDArray[np.int64], vertex_count: int, flags: NDArray[np.int64]) -> Run:
     """Coding of flags in given contexts, for fitting priors."""
 
-    def run(contexts: Contexts, tally: NDArray[np.int64]) -> None:
+    def run(contexts: Contexts, tally: NDArray[np.int32]) -> None:
         _code(BinaryMeter(), edges, len(triangles), vertex_count, np.array(flags, dtype=np.int64), contexts, tally)
 
     return run
@@ -198,7 +196,7 @@ def _code(
     vertex_count: int,
     flags: NDArray[np.int64],
     contexts: Contexts,
-    tally: NDArray[np.int64],
+    tally: NDArray[np.int32],
 ) -> None:
     walk(
         coder.state, coder.data, contexts.chances, contexts.seen, contexts.weights, edges.ends, edges.faces, edges.bend,

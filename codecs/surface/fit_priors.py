@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from squeeze3d.bitstream.binary import INTEGER, UNIT, Contexts
-from squeeze3d.bitstream.priors import PARTS, Priors, Tally, fit_chances, nested_groups, used
+from squeeze3d.bitstream.binary import INTEGER
+from squeeze3d.bitstream.priors import Run, fit, nested_groups
 from squeeze3d.codecs.surface import cuts, smooth_colours
 from squeeze3d.codecs.surface.priors import COLOURS
 from squeeze3d.codecs.surface.priors import CUTS as CUTS_FILE
@@ -29,11 +28,6 @@ DENSITY = 0.4, 12.0
 """Vertices of a canvas for each vertex of its shape."""
 STEPS = 14, 52
 BUDGETS = 3
-PASSES = 2
-"""Over all files, that fit the mixers."""
-
-Run = Callable[[Contexts, NDArray[np.int64]], None]
-"""Codes a file in contexts; counts decisions in a (C, 2) tally, or (0, 2)."""
 
 
 def runs(folder: Path) -> Iterator[tuple[Run | None, Run]]:
@@ -69,38 +63,6 @@ def runs(folder: Path) -> Iterator[tuple[Run | None, Run]]:
             print(f"{path.name}: {error}", file=sys.stderr)
 
 
-def fit(files: list[Run], sets: list[tuple[tuple[int, ...], int]], mixers: int) -> Priors:
-    """Priors of files."""
-    groups = nested_groups(sets)
-    even = Priors.even(len(groups[-1]), mixers, 3)
-    tallies: list[Tally] = []
-    for run in files:
-        counts = np.zeros((len(groups[-1]), 2), dtype=np.int64)
-        run(even.contexts(), counts)
-        tallies.append(used(counts))
-    levels, confidences = fit_chances(tallies, groups)
-    weights = even.weights
-    for _ in range(PASSES):
-        weights = _mixers(files, Priors(levels, confidences, weights))
-    return Priors(levels, confidences, weights)
-
-
-def _mixers(files: list[Run], priors: Priors) -> NDArray[np.int16]:
-    """Weights of mixers: the mean of what they become in the course of each file."""
-    weights = priors.contexts().weights
-    total, passed = np.zeros(weights.shape), 0
-    order = np.random.default_rng(1).permutation(len(files)).tolist()
-    for place, index in enumerate(order):
-        fresh = priors.contexts()
-        state = Contexts(fresh.chances, fresh.seen, weights)
-        files[index](state, np.zeros((0, 2), dtype=np.int64))
-        weights = state.weights
-        if 2 * place >= len(order):
-            total += weights
-            passed += 1
-    return np.rint(total / max(passed, 1) * PARTS / UNIT).clip(-32768, 32767).astype(np.int16)
-
-
 def main() -> None:
     """Fit to a folder of meshes and write the files next to this module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -117,7 +79,7 @@ def main() -> None:
         (COLOURS, painting, colour_sets, smooth_colours.MIXERS),
         (CUTS_FILE, cutting, [(shape, 1) for shape in cuts.SETS], cuts.MIXERS),
     ):
-        data = fit(files, sets, mixers).pack()
+        data = fit(files, nested_groups(sets), mixers, 3).pack()
         (arguments.out / name).write_bytes(data)
         print(f"{name}: {len(files)} files, {len(data)} bytes")
 

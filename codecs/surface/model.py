@@ -21,7 +21,7 @@ from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter
 from squeeze3d.bitstream.container import Container, Tag
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.pose import Pose
-from squeeze3d.codecs.meshes import decode_mesh, encode_mesh
+from squeeze3d.codecs.meshes import MAX_STEP, decode_mesh, encode_mesh
 from squeeze3d.codecs.surface import smooth_colours
 from squeeze3d.codecs.surface.canvas import SPACINGS, Canvas
 from squeeze3d.codecs.surface.cuts import code_cuts, inner_edges
@@ -89,6 +89,8 @@ class SurfaceModel:
 
     pose: Pose
     bits: int
+    step: int
+    """Coarseness of the mesh coder's residuals along the surface."""
     triangles: NDArray[np.int64]
     """(F, 3)."""
     cells: NDArray[np.int64]
@@ -124,6 +126,7 @@ def write(coder: BinaryEncoder | BinaryMeter, model: SurfaceModel) -> None:
         (5, length),
         (length - 1, faces - (1 << (length - 1))),
         (4, model.bits - MIN_BITS),
+        (3, model.step),
         (1, int(model.mode)),
         (1, int(look.double_sided)),
         (1, int(look.unlit)),
@@ -133,7 +136,7 @@ def write(coder: BinaryEncoder | BinaryMeter, model: SurfaceModel) -> None:
         (3, CREASES.index(look.crease)),
     ):
         code_raw(coder.state, coder.data, bits, value)
-    mesh = encode_mesh(coder, model.triangles, model.cells, model.bits)
+    mesh = encode_mesh(coder, model.triangles, model.cells, model.bits, model.step, in_order=True)
     assert np.array_equal(mesh.triangles, model.triangles), "model is not in coding order"
     write_colours(coder, model.look, model.constant, model.details)
     code_raw(coder.state, coder.data, HASH_BITS, _hash(model))
@@ -175,13 +178,14 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
     faces = (1 << (length - 1)) + raw(length - 1) if length else 0
     if not 1 <= faces <= min(MAX_FACES, FREE_FACES + FACES_PER_BYTE * len(symbols)):
         raise FormatError(f"{faces} triangles cannot be coded in {len(symbols)} bytes")
-    bits, mode, double_sided, unlit, alpha, metallic, roughness, crease = (raw(n) for n in (4, 1, 1, 1, 2, 4, 4, 3))
-    if bits + MIN_BITS > MAX_BITS or alpha >= len(_ALPHA) or crease >= len(CREASES):
+    bits, coarse = raw(4), raw(3)
+    mode, double_sided, unlit, alpha, metallic, roughness, crease = (raw(n) for n in (1, 1, 1, 2, 4, 4, 3))
+    if coarse > MAX_STEP or bits + MIN_BITS > MAX_BITS or alpha >= len(_ALPHA) or crease >= len(CREASES):
         raise FormatError("parameters are out of range")
     bits += MIN_BITS
     limits.check(faces * BYTES_PER_FACE + FREE_BYTES, f"a mesh of {faces} triangles")
     look = Look(bool(double_sided), bool(unlit), _ALPHA[alpha], metallic, roughness, CREASES[crease])
-    mesh = decode_mesh(coder, faces, bits)
+    mesh = decode_mesh(coder, faces, bits, coarse)
     constant, details = (255, 255, 255, 255), None
     if mode == ColourMode.CONSTANT:
         found = [raw(8) for _ in range(look.components)]
@@ -197,7 +201,7 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
         canvas = Canvas(mesh.triangles, mesh.cells, flags, spacing, edges)
         blank = np.zeros((len(canvas.refinement.cells), look.components), dtype=np.int64)
         details = Details(canvas, step, smooth_colours.code_details(coder, canvas.hierarchy, blank))
-    model = SurfaceModel(container.pose, bits, mesh.triangles, mesh.cells, look, constant, details)
+    model = SurfaceModel(container.pose, bits, coarse, mesh.triangles, mesh.cells, look, constant, details)
     if raw(HASH_BITS) != _hash(model):
         raise ChecksumError(
             "decoded symbols do not match their hash: the file is damaged, or this decoder differs from its encoder",

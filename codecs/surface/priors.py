@@ -13,4 +13,4 @@ COLOURS, CUTS = "colours.bin", "cuts.bin"
 @cache
 def shipped(name: str, contexts: int, mixers: int) -> Priors:
     """The priors of the format."""
-    return Priors.unpack(files(__package__).joinpath(name).read_bytes(), contexts, mixers, 3)
+    return Priors.unpack(files(__package__).joinpath(name).read_bytes(), contexts, mixers, 3)[0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryMeter
 from squeeze3d.bitstream.pose import Pose
-from squeeze3d.codecs.meshes import encode_mesh
+from squeeze3d.codecs.meshes import encode_mesh, settle_mesh
 from squeeze3d.codecs.surface.judge import Judge
 from squeeze3d.codecs.surface.model import MAX_BITS
 from squeeze3d.codecs.surface.rebuild import grid_positions
@@ -30,8 +30,11 @@ from squeeze3d.geometry.visibility import exposure
 
 FIT_POINTS = 20_000
 """Samples for fitting vertices."""
-JUDGE_VIEWS, JUDGE_RESOLUTION = 12, 240
-"""Pictures that models are judged by: nearly as fine as those they will be measured on, or blur looks good enough."""
+VIEWS, RESOLUTION = 14, 224
+"""Pictures that shapes are fitted to and models judged by: nearly as fine as those that will be measured, or blurred
+colours look good enough."""
+SETTLED_STEP, SETTLED_TOLERANCE = 2, 0.6
+"""How vertices may move along the surface to cost less; see `meshes.settle_mesh`."""
 BOX_LOSS = 0.008
 """Part of its extent by which a side of the box may move after quantisation, before vertices are moved."""
 LAYER_REACH = 0.01
@@ -58,6 +61,8 @@ class Shape:
     triangles: NDArray[np.int64]
     cells: NDArray[np.int64]
     bits: int
+    step: int
+    """Coarseness of the coder's residuals along the surface; see `meshes.settle_mesh`."""
     size: float
     """Bytes of connectivity and positions."""
     folded: bool
@@ -128,20 +133,14 @@ class Shapes:
     @cached_property
     def targets(self) -> ViewTargets:
         """Views of the original."""
-        return ViewTargets.render(self.surface, centre=self.pose.centre, scale=self.pose.scale)
+        return ViewTargets.render(
+            self.surface, centre=self.pose.centre, scale=self.pose.scale, views=VIEWS, resolution=RESOLUTION
+        )
 
     @cached_property
     def judge(self) -> Judge:
         """Says how shapes and models look."""
-        return Judge(
-            ViewTargets.render(
-                self.surface,
-                centre=self.pose.centre,
-                scale=self.pose.scale,
-                views=JUDGE_VIEWS,
-                resolution=JUDGE_RESOLUTION,
-            )
-        )
+        return Judge(self.targets)
 
     @cached_property
     def _seen_points(self) -> NDArray[np.float64]:
@@ -179,17 +178,20 @@ class Shapes:
             mesh = self.reduced(count, care)
             while True:
                 cells, index = np.unique(self._cells(mesh, bits), axis=0, return_inverse=True)
-                snapped = TriangleMesh(cells.astype(np.float64), index.reshape(-1)[mesh.triangles]).cleaned()
+                index = index.reshape(-1)
+                snapped = TriangleMesh(cells.astype(np.float64), index[mesh.triangles]).cleaned()
                 if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
                     break
                 if bits == MAX_BITS:
                     raise InputError("nothing to compress: all triangles are degenerate")
                 bits += 1  # Needles collapse on a coarse grid, and the far ends of the shape with them.
             single = one_sided(snapped)
+            exact = _unrounded(mesh.positions, index, cells, single.positions, bits)
+            coded = settle_mesh(single.triangles, exact, bits, SETTLED_STEP, SETTLED_TOLERANCE)
             meter = BinaryMeter()
-            coded = encode_mesh(meter, single.triangles, single.positions.astype(np.int64), bits)
+            coded = encode_mesh(meter, coded.triangles, coded.cells, bits, SETTLED_STEP, in_order=True)
             folded = len(single.triangles) < len(snapped.triangles)
-            self._shapes[key] = Shape(coded.triangles, coded.cells, bits, meter.bits / 8, folded)
+            self._shapes[key] = Shape(coded.triangles, coded.cells, bits, SETTLED_STEP, meter.bits / 8, folded)
         return self._shapes[key]
 
     def _cells(self, mesh: TriangleMesh, bits: int) -> NDArray[np.int64]:
@@ -224,6 +226,34 @@ class Shapes:
         """Original surface seen from outside at points of a simplified one."""
         points = np.einsum("nkc,nk->nc", positions[triangles[faces]], weights)
         return self.query.outer_layer(points, face_normals(positions, triangles)[faces], LAYER_REACH)
+
+
+def _unrounded(
+    positions: NDArray[np.float64],
+    index: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    kept: NDArray[np.float64],
+    bits: int,
+) -> NDArray[np.float64]:
+    """(K, 3) places, in cells, of the vertices whose rounded ones are `kept`.
+
+    Parameters
+    ----------
+    positions, index : vertices before rounding, and which of `cells` each one came to. Several share their mean.
+    cells : (C, 3) in lexicographic order.
+    """
+    number = np.bincount(index, minlength=len(cells))[:, None]
+    exact = np.stack([np.bincount(index, positions[:, k], len(cells)) for k in range(3)], axis=1) / number
+    exact = (exact + 0.5) * (1 << bits) - 0.5
+    # Vertices that were moved to the side of the box stay there.
+    exact = np.where(np.abs(exact - cells) > 1, cells, exact)
+
+    def keys(places: NDArray[np.integer]) -> NDArray[np.int64]:
+        x, y, z = places.astype(np.int64).T
+        return (x << bits | y) << bits | z
+
+    result: NDArray[np.float64] = exact[np.searchsorted(keys(cells), keys(kept.astype(np.int64)))]
+    return np.clip(result, 0, (1 << bits) - 1)
 
 
 def _keeps_box(kept: NDArray[np.float64], cells: NDArray[np.int64]) -> bool:

@@ -14,12 +14,12 @@ surface. Components are Y, Co and Cg, and alpha where there is any.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import INTEGER, UNARY, BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_integer
+from squeeze3d.bitstream.priors import Run
 from squeeze3d.codecs.surface.hierarchy import Hierarchy
 from squeeze3d.codecs.surface.priors import COLOURS, shipped
 from squeeze3d.compiled import compiled
@@ -114,7 +114,7 @@ SETS = ((4, 6, 6), (4, LEVELS, 3), (4, 12, 3))
 _A, _B = (math.prod(shape) for shape in SETS[:2])
 BLOCKS = sum(math.prod(shape) for shape in SETS)
 MIXERS = 2 * INTEGER
-NO_TALLY = np.zeros((0, 2), dtype=np.int64)
+NO_TALLY = np.zeros((0, 2), dtype=np.int32)
 _ABOVE = np.array([0, 1, 1, 2, 2, 2, 3, 3, 3, 3, *[4] * 10, 5], dtype=np.int64)
 _NEAR = np.array([0, 1, 2, 2, 3, 3, 3, 3, *[4] * 8, 5], dtype=np.int64)
 """Classes of activity, in quarters of a step."""
@@ -214,10 +214,10 @@ def code_details(
     return result
 
 
-def runner(levels: Hierarchy, details: NDArray[np.int64]) -> Callable[[Contexts, NDArray[np.int64]], None]:
+def runner(levels: Hierarchy, details: NDArray[np.int64]) -> Run:
     """Coding of details in given contexts, for fitting priors."""
 
-    def run(contexts: Contexts, tally: NDArray[np.int64]) -> None:
+    def run(contexts: Contexts, tally: NDArray[np.int32]) -> None:
         _code(BinaryMeter(), levels, np.array(details, dtype=np.int64), contexts, tally)
 
     return run
@@ -228,7 +228,7 @@ def _code(
     levels: Hierarchy,
     details: NDArray[np.int64],
     contexts: Contexts,
-    tally: NDArray[np.int64],
+    tally: NDArray[np.int32],
 ) -> None:
     walk(
         coder.state, coder.data, contexts.chances, contexts.seen, contexts.weights, levels.order, levels.starts,

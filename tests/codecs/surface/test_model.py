@@ -45,7 +45,7 @@ def model_of(kind: str, look: Look | None = None) -> SurfaceModel:
     cells = numbers.integers(0, 512, (int(triangles.max()) + 1, 3))
     coded = encode_mesh(BinaryMeter(), triangles, cells, 9)
     look = look or Look(alpha_mode="MASK" if kind == "alpha" else "OPAQUE")
-    model = SurfaceModel(POSE, 9, coded.triangles, coded.cells, look, (1, 2, 3, 255))
+    model = SurfaceModel(POSE, 9, 0, coded.triangles, coded.cells, look, (1, 2, 3, 255))
     if kind == "constant":
         return model
     flags = None
@@ -102,10 +102,12 @@ def header(*fields: tuple[int, int]) -> Container:
     return Container(WIRE, 1, POSE, chunks={Tag.SYMBOLS: coder.finish()})
 
 
-def start(faces: int, *, bits: int = 5, mode: int = 0, alpha: int = 0, crease: int = 0) -> list[tuple[int, int]]:
+def start(
+    faces: int, *, bits: int = 5, coarse: int = 0, mode: int = 0, alpha: int = 0, crease: int = 0
+) -> list[tuple[int, int]]:
     length = faces.bit_length()
     head = [(5, length), (max(length - 1, 0), faces - (1 << (length - 1)) if length else 0)]
-    return [*head, (4, bits), (1, mode), (1, 0), (1, 0), (2, alpha), (4, 0), (4, 0), (3, crease)]
+    return [*head, (4, bits), (3, coarse), (1, mode), (1, 0), (1, 0), (2, alpha), (4, 0), (4, 0), (3, crease)]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +118,11 @@ def start(faces: int, *, bits: int = 5, mode: int = 0, alpha: int = 0, crease: i
         start(5000),
         start(4, bits=15),
         start(4, alpha=3),
+        start(4, coarse=7),
         start(4, crease=len(CREASES)),
         start(4, crease=7),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_refuses_parameters_out_of_range(fields: list[tuple[int, int]]) -> None:
     with pytest.raises(FormatError):
@@ -159,7 +162,7 @@ def test_regular_grids_are_padded_to_the_faces_they_hold() -> None:
     """A plane on grid points costs nearly nothing a triangle; its file is still one a decoder accepts."""
     positions, _, triangles = grid(90, 90)
     coded = encode_mesh(BinaryMeter(), triangles, np.rint(positions * 90).astype(np.int64), 9)
-    model = SurfaceModel(POSE, 9, coded.triangles, coded.cells, Look())
+    model = SurfaceModel(POSE, 9, 0, coded.triangles, coded.cells, Look())
     container = container_of(model)
     assert FREE_FACES + FACES_PER_BYTE * len(container.chunks[Tag.SYMBOLS]) >= len(triangles)
     np.testing.assert_array_equal(from_container(container, Limits()).cells, model.cells)
