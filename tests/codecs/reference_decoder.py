@@ -3,13 +3,13 @@
 It shares no code with squeeze3d and uses no NumPy: every step is spelled out the way the specification describes it.
 It is slow, and meant to be read next to the text. Section numbers are those of `CODEC_SPEC.md`.
 
-`decode(data)` returns a dict of files for `any.raw`, a `Surface` for `mesh.surface` and a `Lite` for `mesh.lite`, which
-`reference_lite` decodes. Files that section 10 tells a decoder to refuse raise `ValueError`.
+`decode(data)` returns a dict of files for `any.raw`, a `Lite` for `mesh.lite`, which `reference_lite` decodes, and a
+`Surface` for `mesh.surface`, which `reference_surface` decodes. Files that section 10 tells a decoder to refuse raise
+`ValueError`.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import struct
 import zlib
@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import zstandard
-from PIL import Image
 
 if TYPE_CHECKING:
     from reference_lite import Lite
+    from reference_surface import Surface
 
 SPECIFICATION = Path(__file__).parents[2] / "CODEC_SPEC.md"
 SUFFIXES = {1: "glb", 2: "gltf", 3: "obj", 4: "ply", 5: "stl", 6: "off", 7: "npz"}
-PARAMETERS, SYMBOLS, IMAGE, BULK = 1, 2, 3, 4
-ANY_RAW, MESH_SURFACE, MESH_LITE, SPLATS_QUANT = 1, 2, 3, 23
+PARAMETERS, SYMBOLS, BULK = 1, 2, 4
+ANY_RAW, MESH_LITE, SPLATS_QUANT, MESH_SURFACE = 1, 3, 23, 25
 CODECS = {
     ANY_RAW: ((BULK,), (PARAMETERS,)),
-    MESH_SURFACE: ((PARAMETERS, SYMBOLS), (IMAGE,)),
     MESH_LITE: ((SYMBOLS,), ()),
     SPLATS_QUANT: ((PARAMETERS, SYMBOLS), ()),
+    MESH_SURFACE: ((SYMBOLS,), ()),
 }
 """Required and optional chunks."""
 MEMORY_LIMIT = 2**31
@@ -411,296 +411,10 @@ def decode_raw(container: Container) -> dict[str, bytes]:
     return files
 
 
-# mesh.surface: section 9, codec 2
-
-
-@dataclass
-class Surface:
-    """Section 9, mesh.surface: one mesh with one material."""
-
-    triangles: list[Triangle]  # in the order of coding
-    cells: list[Vector]  # integer positions
-    canonical: list[tuple[float, ...]]
-    world: list[tuple[float, ...]]  # float32 numbers
-    mode: int
-    double_sided: bool
-    unlit: bool
-    alpha_mode: str
-    metalness: float
-    roughness: float
-    crease: int
-    constant: Vector | None = None  # red, green, blue, alpha
-    colours: list[Vector] | None = None  # sRGB bytes of every vertex
-    corners: list[Triangle] | None = None  # wedge of every corner
-    uv_cells: list[Vector] | None = None  # integer texture coordinates of every wedge
-    uvs: list[list[tuple[float, ...]]] | None = None  # of every corner of every triangle
-    image: bytes | None = None  # a WebP file
-    pixels: tuple[int, int, bytes] | None = None  # width, height, RGBA
-
-
-def decode_surface(container: Container) -> Surface:
-    """Section 9, mesh.surface: parameters, then the stream of symbols, then the image."""
-    require(container.pose is not None, "the pose is missing")
-    p = read_parameters(container.chunks[PARAMETERS])
-    data = container.chunks[SYMBOLS]
-    require(type(p) is list and all(type(x) is int for x in p) and len(p) >= 8, "the parameters are no integers")
-    bounds = [(1, min(2**22, 1024 + 64 * len(data))), (4, 18), (0, 2), (0, 11), (0, 255), (0, 255), (0, 180)]
-    require(all(low <= x <= high for x, (low, high) in zip(p, bounds, strict=False)), "a parameter is out of range")
-    count, bits, mode, look = p[:4]
-    bounds = ([(0, 255)] * 4, [(1, 64)], [(1, 13)])[mode]
-    require(len(p) == 7 + len(bounds), "the number of parameters is wrong")
-    require(all(low <= x <= high for x, (low, high) in zip(p[7:], bounds, strict=True)), "a parameter is out of range")
-    require((IMAGE in container.chunks) == (mode == 2), "the image does not fit the colour mode")
-
-    coder = RangeDecoder(data)
-    triangles, gate_of, size = read_connectivity(coder, count)
-    cells = read_positions(coder, triangles, size, bits)
-    canonical = [tuple((q + 0.5) / 2**bits - 0.5 for q in cell) for cell in cells]
-    alpha_mode = ("OPAQUE", "MASK", "BLEND")[look >> 2]
-    world = [to_world(point, container.pose) for point in canonical]
-    look = (bool(look & 1), bool(look & 2), alpha_mode, p[4] / 255, p[5] / 255, p[6])
-    surface = Surface(triangles, cells, canonical, world, mode, *look)
-    if mode == 0:
-        surface.constant = tuple(p[7:])
-    elif mode == 1:
-        surface.colours = read_colours(coder, triangles, size, p[7])
-    else:
-        surface.corners, surface.uv_cells = read_texture_coordinates(coder, triangles, gate_of, p[7])
-        uvs = [tuple((q + 0.5) / 2 ** p[7] for q in cell) for cell in surface.uv_cells]
-        surface.uvs = [[uvs[wedge] for wedge in corners] for corners in surface.corners]
-    coder.finish()
-    if mode == 2:
-        surface.image = container.chunks[IMAGE]
-        surface.pixels = read_image(surface.image)
-    return surface
-
-
-def connectivity_prior() -> list[list[int]]:
-    """The 96 rows at the end of section 9, taken from the specification itself."""
-    text = SPECIFICATION.read_text(encoding="utf-8").split("<!-- connectivity prior -->\n```text\n")[1].split("```")[0]
-    return [[int(number) for number in line.split()] for line in text.splitlines()]
-
-
-def read_connectivity(coder: RangeDecoder, count: int) -> tuple[list[Triangle], list[int], int]:
-    """Section 9, connectivity: the triangles, the triangle behind the gate of each, and the number of vertices."""
-    seeds = Adaptive([[1024, 64]] * 3)
-    steps = Adaptive(connectivity_prior())
-    leaving: list[list[int]] = []
-    arriving: list[list[int]] = []
-    degree: list[int] = []
-    owner: dict[tuple[int, int], int] = {}
-    triangles: list[Triangle] = []
-    gate_of: list[int] = []
-
-    def new_vertex() -> int:
-        leaving.append([])
-        arriving.append([])
-        degree.append(0)
-        return len(degree) - 1
-
-    def index(n: int) -> int:
-        require(n > 0, "an index of no vertex")
-        bits = (n - 1).bit_length()
-        value = 0
-        for shift in range(0, bits, 16):
-            value += coder.raw(min(16, bits - shift)) << shift
-        require(value < n, "an index is out of range")
-        return value
-
-    def remove(p: int, q: int) -> None:
-        leaving[p].remove(q)
-        arriving[q].remove(p)
-
-    def conquer(a: int, b: int, c: int, gate: int) -> None:
-        for p, q in (a, b), (b, c), (c, a):
-            degree[p] += 1
-            if p in leaving[q]:
-                remove(q, p)
-            else:
-                leaving[p].append(q)
-                arriving[q].append(p)
-                owner[p, q] = len(triangles)
-        triangles.append((a, b, c))
-        gate_of.append(gate)
-
-    focus = 0
-    while len(triangles) < count:
-        while focus < len(degree) and not leaving[focus] and not arriving[focus]:
-            focus += 1
-        if focus == len(degree):
-            a, b, c = (index(len(degree)) if coder.symbol(seeds, i) else new_vertex() for i in range(3))
-            require(len({a, b, c}) == 3, "two corners are equal")
-            conquer(a, b, c, -1)
-            continue
-        p, q = (focus, leaving[focus][-1]) if leaving[focus] else (arriving[focus][-1], focus)
-        before = arriving[p][-1] if arriving[p] else -1
-        behind = leaving[q][-1] if leaving[q] else -1
-        near, far = (before, behind) if p == focus else (behind, before)
-        near, far = (-1 if x in (p, q) else x for x in (near, far))
-        other = q if p == focus else p
-        row = ((min(degree[focus], 8) - 1) * 6 + min(degree[other], 6) - 1) * 2 + (near >= 0)
-        s = coder.symbol(steps, row)
-        if s == 3:
-            remove(p, q)
-            continue
-        c = new_vertex() if s == 0 else near if s == 1 else far if s == 2 else index(len(degree))
-        require(c >= 0 and c not in (p, q), "a triangle has no third corner")
-        conquer(q, p, c, owner[p, q])
-    return triangles, gate_of, len(degree)
-
-
-def mean(total: int, n: int) -> int:
-    return (2 * total + n) // (2 * n)
-
-
-def read_residuals(coder: RangeDecoder, classes: list[int], kinds: int, components: int) -> list[Vector]:
-    """Section 9, residuals: one vector for every entry of `classes`."""
-    scales = [coder.raw(5) for _ in range(kinds)]
-    offsets = [(0, 0, 0)] + [(-2, 0, 3)] * (components - 1)
-    tables = Adaptive([integer_prior(clamp(s + offset, 0, 31)) for row in offsets for s in scales for offset in row])
-    sums = [0] * len(classes)
-    columns = []
-    for c in range(components):
-        rows = []
-        for k, m in zip(classes, sums, strict=True):
-            t = 2 ** max(0, (scales[k] >> 1) - 2)
-            b = 1 if c == 0 else (2 * m // c > t // 2) + (2 * m // c > 2 * t)
-            rows.append((c * kinds + k) * 3 + b)
-        columns.append(coder.integers(tables, rows))
-        sums = [m + abs(v) for m, v in zip(sums, columns[-1], strict=True)]
-    return list(zip(*columns, strict=True))
-
-
-def smaller_neighbours(triangles: list[Triangle], size: int) -> list[set[int]]:
-    """The different neighbours of every vertex that have smaller numbers."""
-    found: list[set[int]] = [set() for _ in range(size)]
-    for triangle in triangles:
-        for v in triangle:
-            found[v].update(u for u in triangle if u < v)
-    return found
-
-
-def average(vectors: list[Vector]) -> Vector:
-    return tuple(mean(sum(column), len(vectors)) for column in zip(*vectors, strict=True))
-
-
-def parallelogram(a: Vector, b: Vector, r: Vector) -> Vector:
-    return tuple(x + y - z for x, y, z in zip(a, b, r, strict=True))
-
-
-def add(prediction: Vector, residual: Vector, low: int, high: int) -> Vector:
-    value = tuple(x + y for x, y in zip(prediction, residual, strict=True))
-    require(all(low <= x <= high for x in value), "a value is out of range")
-    return value
-
-
-def read_vertices(
-    coder: RangeDecoder, shapes: list[list[Triangle]], triangles: list[Triangle], bounds: Vector, kinds: int
-) -> list[Vector]:
-    """Section 9, positions and colours: parallelograms, else neighbours, else the vertex before predict a vertex."""
-    neighbours = smaller_neighbours(triangles, len(shapes))
-    classes = [min(len(s), 2) + 1 if s else 1 if near else 0 for s, near in zip(shapes, neighbours, strict=True)]
-    values: list[Vector] = []
-    for v, residual in enumerate(read_residuals(coder, classes, kinds, 3)):
-        prediction = values[v - 1] if v else (0, 0, 0)
-        if shapes[v]:
-            prediction = average([parallelogram(*(values[u] for u in shape)) for shape in shapes[v]])
-        elif neighbours[v]:
-            prediction = average([values[u] for u in neighbours[v]])
-        values.append(add(prediction, residual, *bounds))
-    return values
-
-
-def read_positions(coder: RangeDecoder, triangles: list[Triangle], size: int, bits: int) -> list[Vector]:
-    """Section 9, positions: the cells of all vertices."""
-    half_edges = [edge for x, y, z in triangles for edge in ((x, y, z), (y, z, x), (z, x, y))]
-    opposite: dict[tuple[int, int], int] = {}
-    for a, b, c in half_edges:
-        opposite.setdefault((a, b), c)
-    shapes: list[list[Triangle]] = [[] for _ in range(size)]
-    for a, b, c in half_edges:
-        r = opposite.get((b, a))
-        if r is not None and max(a, b, r) < c:
-            shapes[c].append((a, b, r))
-    return read_vertices(coder, shapes, triangles, (0, 2**bits - 1), 4)
-
-
-def read_colours(coder: RangeDecoder, triangles: list[Triangle], size: int, step: int) -> list[Vector]:
-    """Section 9, colours: sRGB bytes of every vertex."""
-    colours = []
-    coarse = (3 * step + 1) // 2
-    for value in read_vertices(coder, [[]] * size, triangles, (-512, 512), 2):
-        y, co, cg = value[0] * step, value[1] * coarse, value[2] * coarse
-        base = y - (cg >> 1)
-        blue = base - (co >> 1)
-        colours.append(tuple(clamp(x, 0, 255) for x in (blue + co, cg + base, blue)))
-    return colours
-
-
-def read_texture_coordinates(
-    coder: RangeDecoder, triangles: list[Triangle], gate_of: list[int], uv_bits: int
-) -> tuple[list[Triangle], list[Vector]]:
-    """Section 9, texture coordinates: the wedge of every corner, and the integer coordinates of every wedge."""
-    tables = Adaptive([[3072, 256, 16, 16, 16, 16, 16, 512]] * 12)
-    recent: dict[int, list[int]] = {}
-    classes: list[int] = []
-    sources: list[tuple[int, ...]] = []  # the wedges that predict a new one
-    wedges: list[Triangle] = []
-    for t, triangle in enumerate(triangles):
-        left = 0
-        behind = gate_of[t]
-        corners: list[int] = []
-        for i, v in enumerate(triangle):
-            known = recent.setdefault(v, [])
-            s = 7
-            if known:
-                if i < 2 and behind >= 0:
-                    wedge = wedges[behind][triangles[behind].index(v)]
-                    if wedge in known:
-                        known.remove(wedge)
-                        known.insert(0, wedge)
-                s = coder.symbol(tables, min(len(known), 3) * 3 + left)
-                left += s != 0
-            if s == 7:
-                wedge = len(classes)
-                if i == 2 and behind >= 0 and corners[0] in wedges[behind] and corners[1] in wedges[behind]:
-                    classes.append(2)
-                    sources.append((*corners, next(w for w in wedges[behind] if w not in corners)))
-                else:
-                    classes.append(1 if corners else 0)
-                    sources.append((corners[-1],) if corners else (wedge - 1,))
-                known.insert(0, wedge)
-                del known[7:]
-            else:
-                require(s < len(known), "a corner names no wedge")
-                wedge = known.pop(s)
-                known.insert(0, wedge)
-            corners.append(wedge)
-        wedges.append(tuple(corners))
-    cells: list[Vector] = []
-    for kind, named, residual in zip(classes, sources, read_residuals(coder, classes, 3, 2), strict=True):
-        if kind == 2:
-            prediction = parallelogram(*(cells[w] for w in named))
-        else:
-            prediction = cells[named[0]] if named[0] >= 0 else (0, 0)
-        cells.append(add(prediction, residual, 0, 2**uv_bits - 1))
-    return wedges, cells
-
-
-def read_image(data: bytes) -> tuple[int, int, bytes]:
-    """Section 9, texture coordinates: a WebP file, whose size is checked before its pixels are decoded."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-            width, height = image.size
-            require(max(width, height) <= 16384, "the image is too large")
-            return width, height, image.convert("RGBA").tobytes()
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError("the image is damaged") from error
-
-
 def decode(data: bytes) -> dict[str, bytes] | Surface | Lite:
     """Decode a `.sq3` file, or refuse it with `ValueError`."""
     from reference_lite import decode_lite
+    from reference_surface import decode_surface
 
     container = read_container(data)
     decoders = {ANY_RAW: decode_raw, MESH_SURFACE: decode_surface, MESH_LITE: decode_lite}
