@@ -11,12 +11,13 @@ from squeeze3d.geometry.sampling import face_normals
 LIFT = 0.004
 """Rays start this far off the surface, in units of a canonical frame with the longest side 1: decoded surfaces lie
 about as far from the original."""
-FAINT = 0.05
-"""What a triangle counts that is hardly seen, relative to the one seen best."""
+FAINT, ELSEWHERE = 0.05, 0.01
+"""What a triangle counts that is hardly seen, and that is only seen from below, relative to the one seen best."""
 PROBES = 80_000
 """Points at which `exposure` looks, at least one for each triangle."""
-DIRECTIONS = 30
-"""From which `exposure` looks, all around and below too: somebody will turn the thing over."""
+DIRECTIONS, LOWEST = 36, -0.6
+"""From how many directions `exposure` looks, and the sine of the lowest: pictures of a thing that is seen from a little
+below show it from so far below at their upper edge."""
 _RINGS = ((35.0, 0.0, 5), (10.0, 36.0, 5), (-15.0, 0.0, 4))
 """Elevation, first azimuth and number of the directions, in degrees: people look at things from around and above."""
 _GRAZING = 0.02
@@ -67,30 +68,34 @@ def exposure(
 ) -> NDArray[np.float64]:
     """(F,) how much is seen of each triangle from either side, relative to the one seen best; 0 where it is hidden.
 
-    A triangle counts as hidden if nothing is seen of it, nor of any triangle that it shares a vertex with: small ones
-    are looked at in one place only.
+    What is seen from below alone counts `ELSEWHERE`; `FAINT` is added to all else that is seen. A triangle counts as hidden if nothing is seen of it, nor of any triangle that it shares a vertex with:
+    small ones are looked at in one place only.
     """
     positions, triangles = np.asarray(positions, dtype=np.float64), np.asarray(triangles, dtype=np.int64)
     normals = face_normals(positions, triangles)
     generator = np.random.default_rng(0)
-    seen = np.zeros(len(triangles))
-    everywhere = _spiral(DIRECTIONS)
+    usual, below = np.zeros(len(triangles)), np.zeros(len(triangles))
     rounds = int(np.clip(PROBES // max(len(triangles), 1), 1, 6))
     for _ in range(rounds):
         weights = generator.dirichlet((1.5, 1.5, 1.5), len(triangles))
         points = np.einsum("fkc,fk->fc", positions[triangles], weights)
         for side in (normals, -normals):
-            seen += seen_share(query, points, side, everywhere)
-    around = np.zeros(len(positions))
-    for corner in range(3):
-        np.maximum.at(around, triangles[:, corner], seen)
-    most = max(float(seen.max(initial=0.0)), 1e-12)
-    return np.where(around[triangles].max(axis=1) > 0, FAINT + seen / most, 0.0)
+            usual += seen_share(query, points, side, _spiral(DIRECTIONS, LOWEST, 1.0))
+            below += seen_share(query, points, side, _spiral(DIRECTIONS // 5, -1.0, LOWEST))
+    result = np.zeros(len(triangles))
+    for seen, least in ((below, ELSEWHERE), (usual, FAINT)):
+        around = np.zeros(len(positions))
+        for corner in range(3):
+            np.maximum.at(around, triangles[:, corner], seen)
+        shown = around[triangles].max(axis=1) > 0
+        result[shown] = least
+    result += usual / max(float(usual.max(initial=0.0)), 1e-12)
+    return result
 
 
-def _spiral(count: int) -> NDArray[np.float64]:
-    """(count, 3) unit vectors, even over the sphere."""
-    height = 1 - 2 * (np.arange(count) + 0.5) / count
+def _spiral(count: int, low: float, high: float) -> NDArray[np.float64]:
+    """(count, 3) unit vectors, even over the part of the sphere with heights between `low` and `high`."""
+    height = low + (high - low) * (np.arange(count) + 0.5) / count
     around = np.arange(count) * np.pi * (3 - np.sqrt(5))
     wide = np.sqrt(1 - height**2)
     return np.stack([wide * np.sin(around), height, wide * np.cos(around)], axis=1)

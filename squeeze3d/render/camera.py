@@ -164,13 +164,13 @@ def preview_rig(bounds: ArrayLike, *, resolution: int, fov: float = 40.0) -> tup
 
 
 def fitting_rig(bounds: ArrayLike, *, views: int, resolution: int, fov: float = 40.0) -> tuple[Camera, ...]:
-    """Views on a spiral from 33 degrees below to 53 above, for fitting what is measured from elsewhere.
+    """Views on a spiral from 23 degrees below to 53 above, for fitting what is measured from elsewhere.
 
     Parameters
     ----------
     views : how many; none of them is one of `measuring_rig` or `preview_rig`.
     """
-    heights = -0.55 + 1.35 * (np.arange(views) + 0.5) / views
+    heights = -0.42 + 1.24 * (np.arange(views) + 0.5) / views
     golden = 180.0 * (3.0 - np.sqrt(5.0))
     return tuple(
         _framed(bounds, index * golden, float(np.degrees(np.arcsin(height))), resolution, fov)
