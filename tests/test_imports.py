@@ -68,7 +68,8 @@ def test_all_folders_are_found():
 
 @pytest.mark.parametrize("module", below("squeeze3d.bitstream"))
 def test_bitstream_stands_alone(module):
-    allowed = ("squeeze3d.bitstream", "squeeze3d.errors", "numpy", "constriction", "msgpack", "zstandard")
+    ours = ("squeeze3d.bitstream", "squeeze3d.errors", "squeeze3d.compiled")
+    allowed = (*ours, "numpy", "constriction", "msgpack", "zstandard", "scipy")
     for name in imports(module, deferred=True):
         assert within(name, *allowed) or name.split(".")[0] in sys.stdlib_module_names, name
 

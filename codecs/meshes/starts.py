@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -14,6 +12,9 @@ def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDAr
     Pieces come from left to right, as the first corner of a start is coded by its distance to the one before. Each is
     entered by its smallest triangle: the second and third corner of a start cost most.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     if not len(triangles):
         return np.zeros(0, dtype=np.int64)
     count = len(cells)

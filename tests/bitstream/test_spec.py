@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +15,25 @@ from test_integers import GOLDEN as INTEGERS
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Mesh
 from squeeze3d.assets.source import Loaded, Source
-from squeeze3d.bitstream import bulk, entropy, integers, parameters
+from squeeze3d.bitstream import binary, bulk, entropy, integers, parameters
 from squeeze3d.bitstream.container import FORMAT_VERSION, SOURCES, Container, Tag
 from squeeze3d.bitstream.entropy import AdaptiveTables, SymbolEncoder, Tables, frequencies
 from squeeze3d.bitstream.limits import DEFAULT_MAX_MEMORY, Limits
 from squeeze3d.bitstream.pose import Pose
+from squeeze3d.bitstream.priors import CHANCES, CONFIDENCES
 from squeeze3d.bitstream.varint import read_varint
 from squeeze3d.codecs import any_raw
 from squeeze3d.codecs.lite import model as lite_model
 from squeeze3d.codecs.lite.field import LEVELS
 from squeeze3d.codecs.lite.options import RESOLUTIONS
 from squeeze3d.codecs.lite.steps import STEPS
+from squeeze3d.codecs.meshes import layout as mesh_layout
 from squeeze3d.codecs.registry import RESERVED_WIRES, codecs
 from squeeze3d.codecs.spec import Job
-from squeeze3d.codecs.surface.priors import CONNECTIVITY_PRIOR
+from squeeze3d.codecs.surface import cuts, smooth_colours
 
-SPEC = (Path(__file__).parents[2] / "CODEC_SPEC.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+SPEC = (ROOT / "CODEC_SPEC.md").read_text(encoding="utf-8")
 
 
 def section(title: str, level: int = 2) -> str:
@@ -179,9 +184,41 @@ def test_codecs_are_all_listed():
         section(f"{spec.wire}: {re.escape(spec.id)}", 3)
 
 
-def test_connectivity_prior_is_the_one_of_the_code():
-    block = SPEC.split("<!-- connectivity prior -->\n```text\n")[1].split("\n```")[0]
-    assert [[int(number) for number in line.split()] for line in block.splitlines()] == CONNECTIVITY_PRIOR
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("`squash`", binary.SQUASH), ("`stretch`", binary.STRETCH), ("`rate`", binary.RATES), ("128 chances", CHANCES)],
+)
+def test_tables_of_the_binary_coder_are_the_ones_of_the_code(name, table):
+    check = re.search(rf"{name}( have| has)?( the `crc32`)? `(0x[0-9a-f]{{8}})`", " ".join(SPEC.split()))
+    assert int(check[3], 16) == zlib.crc32(table.astype("<i4").tobytes())
+
+
+def test_priors_files_are_the_ones_of_the_code():
+    listed = [row for row in rows(section("Priors files", 4)) if row[0].endswith(".bin`")]
+    assert len(listed) == 3
+    layouts = [
+        (mesh_layout.CONTEXTS, mesh_layout.MIXERS, mesh_layout.INPUTS),
+        (smooth_colours.BLOCKS * binary.INTEGER, smooth_colours.MIXERS, 3),
+        (cuts.CONTEXTS, cuts.MIXERS, 3),
+    ]
+    for (name, digest, *numbers, rest), layout in zip(listed, layouts, strict=True):
+        data = (ROOT / name.strip("`")).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest.strip("`")
+        assert tuple(map(int, numbers)) == layout
+        more = 0 if rest == "none" else int(rest.split()[0])
+        assert len(zlib.decompress(data)) == 2 * (layout[0] + layout[1] * layout[2]) + more
+
+
+def test_confidences_of_priors_are_the_ones_of_the_code():
+    assert f"({' '.join(map(str, CONFIDENCES))})[confidence]" in section("Priors files", 4)
+
+
+def test_places_of_contexts_of_meshes_are_the_ones_of_the_code():
+    text = section("Mesh coder", 3)
+    starts = [int(x or 0) for x in re.findall(r"^ *places\[\d\] = +(?:(\d+) \+ )?(?:4|22) \*", text, re.MULTILINE)]
+    assert starts == [*mesh_layout.SYMBOLS, *mesh_layout.COORDINATES]
+    for place in (mesh_layout.OFFSETS, mesh_layout.STARTS, mesh_layout.RANKS, mesh_layout.COARSE):
+        assert str(place) in text
 
 
 @pytest.mark.parametrize("name", spec_tables.NAMES)

@@ -192,7 +192,7 @@ class MeshDecoder:
             elif symbol == OTHER:
                 point = less(add(self.cells[p], self.cells[q]), self.cells[apex])
                 c = self.read_known(point, True, 0, (p, q, near, far))
-            require(c not in (p, q), "a triangle has two equal corners")
+            require(c not in (p, q), "the third corner is one of the gate")
             self.conquer(q, p, c)
         if waiting:
             self.read_fan(focus, *fan, -1, -1, waiting)

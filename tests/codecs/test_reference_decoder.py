@@ -35,10 +35,6 @@ from squeeze3d.codecs.lite.context_net import odds_tables
 from squeeze3d.codecs.lite.field import decode_field
 from squeeze3d.codecs.lite.rebuild import FACTOR
 from squeeze3d.codecs.lite.structure import encode_structure
-from squeeze3d.codecs.surface import rebuild
-from squeeze3d.codecs.surface.connectivity import encode_connectivity
-from squeeze3d.codecs.surface.model import ColourMode, Look, SurfaceModel, encode_mesh, from_container, to_container
-from squeeze3d.codecs.surface.texture_coordinates import Wedges
 from squeeze3d.errors import Sq3Error
 
 SPECIFICATION = reference.SPECIFICATION.read_text(encoding="utf-8")
@@ -88,124 +84,6 @@ def painted_sphere() -> Mesh:
     colours[:, :3] = np.clip((positions + 1) / 2, 0, 1)
     material = Material(metallic=0.3, double_sided=True, unlit=True)
     return Mesh((Primitive(positions, triangles, colours=colours, material=0),), (material,))
-
-
-def islands() -> Mesh:
-    """Three spheres far from the origin and a lone triangle."""
-    positions, triangles = sphere(6, 8)
-    parts = [positions * size + np.array([1000 + 3 * k, -70, 5 * k], np.float32) for k, size in enumerate((1, 0.5, 2))]
-    lone = np.array([[1000, -60, 0], [1001, -60, 0], [1000, -59, 0]])
-    faces = [triangles + k * len(positions) for k in range(3)] + [[[3 * len(positions) + k for k in range(3)]]]
-    return bare(np.concatenate([*parts, lone]), np.concatenate(faces), base_colour=(0.2, 0.5, 0.1, 1.0))
-
-
-def non_manifold_fan() -> Mesh:
-    """Seven pages that share one edge, two of them turned over."""
-    angles = np.linspace(0, 6, 7)
-    pages = np.stack([np.cos(angles), np.sin(angles), 0.2 * angles], axis=1)
-    triangles = [(0, 1, k + 2) if k % 3 else (1, 0, k + 2) for k in range(7)]
-    return bare(np.concatenate([[[0, 0, -1], [0, 0, 2]], pages]), triangles)
-
-
-MESHES = [textured_cube, painted_sphere, islands, non_manifold_fan]
-
-
-@cache
-def surface_file(make, colour: str) -> bytes:
-    return squeeze3d.compress(make(), codec="mesh.surface", options={"colour": colour, "faces": 300})
-
-
-def assert_same(data: bytes) -> reference.Surface:
-    """Both decoders agree on everything the stream holds."""
-    mine = reference.decode(data)
-    model = from_container(Container.from_bytes(data), Limits())
-    assert mine.triangles == [tuple(t) for t in model.conquest.triangles.tolist()]
-    assert mine.cells == [tuple(c) for c in model.cells.tolist()]
-    shape = rebuild.geometry(model)
-    assert np.array_equal(np.array(mine.canonical), shape.positions)
-    world = model.pose.to_original(shape.positions)
-    assert world.dtype == np.float32
-    assert np.array_equal(np.array(mine.world), world.astype(np.float64)), "equal as float32"
-    look = model.look
-    assert (mine.double_sided, mine.unlit, mine.alpha_mode) == (look.double_sided, look.unlit, look.alpha_mode)
-    assert (mine.metalness, mine.roughness, mine.crease) == (look.metallic / 255, look.roughness / 255, look.crease)
-    assert mine.mode == model.mode
-    if mine.mode == ColourMode.CONSTANT:
-        assert mine.constant == model.constant
-    elif mine.mode == ColourMode.VERTEX:
-        assert mine.colours == [tuple(c) for c in rebuild.vertex_rgb(model).tolist()]
-    else:
-        assert mine.corners == [tuple(c) for c in model.wedges.corners.tolist()]
-        assert mine.uv_cells == [tuple(c) for c in model.wedges.uvs.tolist()]
-        assert np.array_equal(np.array(mine.uvs), rebuild.corner_uvs(model))
-        assert mine.image == model.image
-        assert mine.pixels[2] == rebuild.texture_pixels(model.image, Limits()).tobytes()
-    return mine
-
-
-@pytest.mark.parametrize("colour", ["constant", "vertex", "texture"])
-@pytest.mark.parametrize("make", MESHES)
-def test_surfaces_agree_with_the_program(make, colour):
-    mine = assert_same(surface_file(make, colour))
-    assert mine.mode == ["constant", "vertex", "texture"].index(colour)
-    assert 1 <= len(mine.triangles) <= 300
-
-
-def test_world_positions_and_colours_match_the_asset():
-    mesh = painted_sphere()
-    mine = reference.decode(surface_file(painted_sphere, "vertex"))
-    distances = np.linalg.norm(np.array(mine.world)[:, None] - mesh.primitives[0].positions[None], axis=2)
-    assert distances.min(axis=1).max() < 0.02
-    nearest = distances.argmin(axis=1)
-    truth = np.clip(mesh.primitives[0].positions[nearest], -1, 1)
-    assert np.corrcoef(np.array(mine.colours)[:, 0], truth[:, 0])[0, 1] > 0.95, "red grows with x"
-
-
-def soup(seed: int) -> bytes:
-    """Random triangles, coordinates and attributes: edges with many triangles, vertices with many wedges."""
-    rng = random(seed)
-    vertices, faces = [(5, 60), (12, 200), (60, 60), (200, 200)][seed % 4]
-    triangles = rng.integers(0, vertices, (faces, 3))
-    triangles = triangles[[len(set(t)) == 3 for t in triangles.tolist()]]
-    bits = int(rng.integers(4, 19))
-    _, conquest, order = encode_mesh(triangles, np.zeros((vertices, 3), np.int64))
-    count = len(order)
-    mode = ColourMode(seed % 3)
-    parts = {}
-    if mode is ColourMode.VERTEX:
-        parts = {"step": int(rng.integers(1, 65)), "colours": rng.integers(-512, 513, (count, 3))}
-    elif mode is ColourMode.TEXTURE:
-        wedges, uv_bits = 10, int(rng.integers(1, 14))
-        corners = conquest.triangles * wedges + rng.integers(0, wedges, conquest.triangles.shape)
-        uvs = rng.integers(0, 1 << uv_bits, (count * wedges, 2))
-        image = reference.decode(surface_file(textured_cube, "texture")).image
-        parts = {
-            "uv_bits": uv_bits,
-            "wedges": Wedges(corners, np.repeat(np.arange(count), wedges), uvs),
-            "image": image,
-        }
-    pose = Pose(float(np.float32(10 ** rng.uniform(-20, 20))), tuple(rng.integers(-5000, 5000, 3).tolist()))
-    cells = rng.integers(0, 1 << bits, (count, 3))
-    look = Look(bool(seed & 1), bool(seed & 2), ("OPAQUE", "MASK", "BLEND")[seed % 3], seed, 255 - seed, 3 * seed)
-    return to_container(SurfaceModel(pose, bits, conquest, cells, look, mode, **parts), 2, 0).to_bytes()
-
-
-@pytest.mark.parametrize("seed", range(24))
-def test_random_surfaces_agree_with_the_program(seed):
-    assert_same(soup(seed))
-
-
-def test_connectivity_agrees_where_vertex_numbers_take_17_bits():
-    count = 22_000
-    triangles = np.concatenate([np.arange(3 * count).reshape(-1, 3), [[0, 40_000, 65_999], [1, 7, 65_700]]])
-    encoder = SymbolEncoder()
-    conquest, _ = encode_connectivity(encoder, triangles)
-    coder = reference.RangeDecoder(encoder.finish())
-    mine, gates, vertices = reference.read_connectivity(coder, len(triangles))
-    coder.finish()
-    assert mine == [tuple(t) for t in conquest.triangles.tolist()]
-    assert gates == conquest.gates.tolist()
-    assert vertices == 3 * count
 
 
 def bumpy_shell(shape: tuple[int, ...], seed: int) -> NDArray[np.bool_]:
@@ -369,34 +247,6 @@ def names(*entries: object) -> bytes:
     return pack(RAW | {Tag.PARAMETERS: pack_parameters(list(entries))})
 
 
-def one_triangle() -> bytes:
-    """The symbols of a triangle on a grid of 4 bits."""
-    _, conquest, _ = encode_mesh(np.array([[0, 1, 2]]), np.zeros((3, 3), np.int64))
-    cells = np.array([[0, 0, 0], [15, 0, 0], [0, 15, 0]])
-    model = SurfaceModel(Pose(1.0, (0, 0, 0)), 4, conquest, cells, Look(), ColourMode.CONSTANT)
-    return to_container(model, 2, 0).chunks[Tag.SYMBOLS]
-
-
-def start_twice_at_one_vertex() -> bytes:
-    """The symbols of a start whose second corner is its first."""
-    encoder = SymbolEncoder()
-    tables = AdaptiveTables(np.array([[1024, 64]] * 3))
-    for row, symbol in enumerate((0, 1, 0)):
-        encoder.encode_one(symbol, tables, row)
-    return encoder.finish()
-
-
-def surface(
-    *changes: tuple[int, object], drop: int = 0, extra: dict[int, bytes] | None = None, pose: bytes = POSE
-) -> bytes:
-    """A file of one triangle in one colour, with other parameters or chunks."""
-    parameters: list[object] = [1, 4, 0, 0, 0, 255, 30, 1, 2, 3, 4]
-    for index, value in changes:
-        parameters[index : index + 1] = [value]
-    chunks = {Tag.PARAMETERS: pack_parameters(parameters), Tag.SYMBOLS: ONE_TRIANGLE} | (extra or {})
-    return pack({t: c for t, c in chunks.items() if t != drop}, codec=2, flags=1 if pose else 0, pose=pose)
-
-
 def lite_stream(*raw: tuple[int, int], bar: bool = True, **changes: int) -> bytes:
     """A bar of 14 x 2 x 2 cells, then raw values of a number of bits; the header with changes."""
     encoder = SymbolEncoder()
@@ -423,7 +273,6 @@ def broken(symbols: bytes) -> bytes:
 
 GREY = ((0, 2), (64, 7), (64, 7), (64, 7))
 """Raw values of one colour for all cells."""
-ONE_TRIANGLE = one_triangle()
 ONE_BAR = lite_stream(*GREY)
 BULK = RAW[Tag.BULK]
 ACCEPTED = {
@@ -431,7 +280,6 @@ ACCEPTED = {
     "ancillary chunk": pack(RAW | {0x81: b"x", 0xFF: b""}),
     "pose and fingerprint ignored": pack(RAW, flags=0x63, pose=POSE + b"abcd"),
     "side files": names(["a/b", 7], ["..c", 0]),
-    "surface": surface(),
     "grid": lite_pack(ONE_BAR),
 }
 REFUSED = {
@@ -462,15 +310,15 @@ REFUSED = {
     "centre": {"far": pack(RAW, flags=0x61, pose=struct.pack("<f", 3e38) + write_varint(1 << 20) + b"\0\0")},
     "reserved tag": {"0x00": pack([(0, b""), (4, BULK)]), "0x80": pack([(4, BULK), (0x80, b"")])},
     "do not rise": {"twice": pack([(4, BULK), (4, BULK)]), "fall": pack([(4, BULK), (1, b"\x90")])},
-    "codec is unknown": {"99": pack(RAW, codec=99), "0": pack(RAW, codec=0)},
+    "codec is unknown": {str(wire): pack(RAW, codec=wire) for wire in (0, 2, 99)},
     "required chunk": {
         "no bulk": pack({}),
-        "no symbols": surface(drop=Tag.SYMBOLS),
         "no symbols of a grid": pack({}, codec=3, flags=1, pose=POSE),
+        "no symbols of a surface": pack({}, codec=25, flags=1, pose=POSE),
     },
     "critical chunk": {
         "image": pack([(3, b""), (4, BULK)]),
-        "0x7f": surface(extra={0x7F: b""}),
+        "0x7f": lite_pack(ONE_BAR, extra={0x7F: b""}),
         "parameters of a grid": lite_pack(ONE_BAR, extra={Tag.PARAMETERS: b"\x90"}),
     },
     "source names no format": {"8": pack(RAW, flags=0x80), "0": pack(RAW, flags=0)},
@@ -491,27 +339,11 @@ REFUSED = {
         repr(name): names([name, 1])
         for name in ("", "/a", "\\a", "..", "a/../b", "a\\..\\b", "C:a", "a\0", "./a", "a//b", "a/")
     },
-    "out of range": {
-        "no triangles": surface((0, 0)),
-        "too many triangles for its bytes": surface((0, 4000)),
-        "3 bits": surface((1, 3)),
-        "19 bits": surface((1, 19)),
-        "mode 3": surface((2, 3)),
-        "look 12": surface((3, 12)),
-        "metalness 256": surface((4, 256)),
-        "roughness -1": surface((5, -1)),
-        "crease 181": surface((6, 181)),
-        "colour 256": surface((7, 256)),
-    },
-    "no integers": {"false": surface((4, False))},
-    "number of parameters": {"one more": surface((11, 1))},
     "symbol hash": {
-        "one bit": surface(extra={Tag.SYMBOLS: broken(ONE_TRIANGLE)}),
+        "one bit": lite_pack(broken(ONE_BAR)),
         "another one behind a grid": lite_pack(lite_stream(*GREY, (0x1234, 16))),
     },
-    "does not fit the colour mode": {"image": surface(extra={Tag.IMAGE: b""})},
-    "pose is missing": {"surface": surface(pose=b""), "grid": lite_pack(ONE_BAR, pose=b"")},
-    "two corners": {"start": surface(extra={Tag.SYMBOLS: start_twice_at_one_vertex()})},
+    "pose is missing": {"grid": lite_pack(ONE_BAR, pose=b"")},
     "weights are unknown": {"1": lite_pack(lite_stream(*GREY, weights=1))},
     "grid is unknown": {"13": lite_pack(lite_stream(*GREY, grid=13))},
     "longest side": {"1022": lite_pack(lite_stream(*GREY, x=1022))},
@@ -536,25 +368,6 @@ def test_both_decoders_refuse(data, reason):
         reference.decode(data)
     with pytest.raises(Sq3Error):
         decode(data)
-
-
-@pytest.mark.parametrize("make", [painted_sphere, textured_cube])
-def test_damaged_symbols_are_refused_or_decode_alike(make):
-    container = Container.from_bytes(surface_file(make, "constant"))
-    symbols = container.chunks[Tag.SYMBOLS]
-    rng = random(7)
-    for _ in range(8):
-        damaged = bytearray(symbols)
-        damaged[rng.integers(len(symbols))] ^= 1 << rng.integers(8)
-        chunks = {**container.chunks, Tag.SYMBOLS: bytes(damaged)}
-        data = Container(2, 0, container.pose, chunks=chunks).to_bytes()
-        try:
-            decode(data)
-        except Sq3Error:
-            with pytest.raises(ValueError, match=r"\w"):
-                reference.decode(data)
-        else:
-            assert_same(data)
 
 
 def test_damaged_grids_are_refused_or_decode_alike():
