@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import reference_decoder as reference
 from colour_cases import ALL_MODES
 from numpy.typing import NDArray
 from reference_lite import Lite, distance_field
-from sample_assets import bare, grid, picture, random
+from sample_assets import grid, picture, random
 
 import squeeze3d
 from squeeze3d.api import decode
@@ -21,7 +20,7 @@ from squeeze3d.assets.image import Texture
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.bitstream.bulk import pack_bulk
 from squeeze3d.bitstream.container import Container, Tag
-from squeeze3d.bitstream.entropy import AdaptiveTables, SymbolEncoder
+from squeeze3d.bitstream.entropy import SymbolEncoder
 from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.parameters import pack_parameters
 from squeeze3d.bitstream.pose import Pose
