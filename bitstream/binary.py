@@ -287,9 +287,14 @@ class BinaryEncoder:
 
 
 class BinaryDecoder:
-    """Holds the state that compiled coders read with. Any bytes decode to some bits."""
+    """Holds the state that compiled coders read with.
+
+    Any bytes decode to some bits, but for those that begin with four times 255: FormatError.
+    """
 
     def __init__(self, data: bytes) -> None:
+        if data[:4] == b"\xff\xff\xff\xff":
+            raise FormatError("symbol stream begins as none does")
         self.state = np.zeros(_STATE, dtype=np.int64)
         self.state[MODE], self.state[RANGE], self.state[PLACE] = DECODE, 0xFFFFFFFF, 4
         self.data = np.frombuffer(data, dtype=np.uint8).copy()

@@ -28,6 +28,8 @@ MAX_DEGREE = 14
 """Vertices with more neighbours stay."""
 NEAR_PARTS, FAR_PARTS = 8, 0
 """Sixteenths that each end and each opposite corner has in the prediction of a midpoint."""
+LEAST_SHARE = 32
+"""A level holds at least this part of the vertices left: the number of levels stays logarithmic."""
 MOST_ROOTS = 2048
 """Pieces that are linked to their nearest one; more are linked in order."""
 
@@ -117,7 +119,9 @@ def _areas(refinement: Refinement) -> NDArray[np.int64]:
     total = np.zeros(len(refinement.cells), dtype=np.int64)
     for corner in range(3):
         np.add.at(total, refinement.triangles[:, corner], size >> 6)
-    mean = max(int(total.sum()) // max(len(total), 1), 1)
+    # Added up in two parts, each of which stays far below 2**63.
+    whole = (int((total >> 20).sum()) << 20) + int((total & 0xFFFFF).sum())
+    mean = max(whole // max(len(total), 1), 1)
     # Scaled to about 256 each; the limits keep all sums far below 2**63.
     return np.clip(total * 256 // mean if mean < 1 << 30 else total // (mean >> 8), 16, 1 << 16)
 
@@ -157,7 +161,7 @@ def _coarsened(refinement: Refinement, triangles: NDArray[np.int64], amount: NDA
         offsets, near = _adjacency(edges, count)
         order = active[np.argsort(amount[active], kind="stable")]
         vertices, first, sources, weights, home = _take_out(order, offsets, near, places, count)
-        if len(vertices) == 0:  # Hubs alone are left: they follow each other.
+        if len(vertices) * LEAST_SHARE < len(active):  # Little but hubs is left: all follow each other.
             edges = np.stack([active[:-1], active[1:]], axis=1)
             continue
         levels.append(_Level.taken(amount, vertices, first, sources, weights))

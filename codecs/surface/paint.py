@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.colour.ycocg import exact_ycocg
 from squeeze3d.codecs.surface import smooth_colours
-from squeeze3d.codecs.surface.canvas import FREE_VERTICES, SPACINGS, VERTICES_PER_FACE, Canvas
+from squeeze3d.codecs.surface.canvas import SPACINGS, Canvas
 from squeeze3d.codecs.surface.cuts import InnerEdges, inner_edges
 from squeeze3d.codecs.surface.model import Details
 from squeeze3d.codecs.surface.refinement import MAX_ROUNDS
@@ -47,24 +47,32 @@ class Painter:
         self.shapes, self.shape = shapes, shape
         self.components = components
         self._goals: dict[tuple[int, float], Goal] = {}
+        self._counts: dict[int, int] = {}
 
     @cached_property
     def edges(self) -> InnerEdges:
         """Edges that may be cut."""
         return inner_edges(self.shape.triangles, self.shape.cells)
 
-    @cached_property
-    def edge_length(self) -> float:
-        """Root of the mean area of two triangles, in grid cells."""
-        area = face_areas(self.shape.cells.astype(np.float64), self.shape.triangles).sum()
-        return float(np.sqrt(2 * area / len(self.shape.triangles)))
-
     def spacing(self, vertices: float) -> int:
-        """Number of the spacing that gives about so many vertices."""
+        """Number of the spacing that gives about so many vertices, or the finest with fewer."""
         area = face_areas(self.shape.cells.astype(np.float64), self.shape.triangles).sum()
         # Edges of a refined mesh are 0.7 spacings long on the mean, and a vertex has two triangles of 0.43 squares.
         wanted = np.sqrt(area / max(vertices, 1)) * 1.5 * (1 << MAX_ROUNDS)
-        return int(np.clip(np.rint(2 * (np.log2(max(wanted, 1)) - 4)), 0, len(SPACINGS) - 1))
+        number = int(np.clip(np.rint(2 * (np.log2(max(wanted, 1)) - 4)), 0, len(SPACINGS) - 1))
+        # Needles take more.
+        while number + 1 < len(SPACINGS):
+            found = self._vertices(number)
+            if found <= 1.4 * vertices or found == len(self.shape.cells):
+                break
+            number += max(1, round(np.log2(found / vertices)))
+        return min(number, len(SPACINGS) - 1)
+
+    def _vertices(self, number: int) -> int:
+        if number not in self._counts:
+            canvas = Canvas(self.shape.triangles, self.shape.cells, None, number)
+            self._counts[number] = len(canvas.refinement.cells)
+        return self._counts[number]
 
     def goal(self, spacing: int, cut_above: float) -> Goal:
         """The colours at a spacing, with edges cut at which colours jump by more than `cut_above` byte levels."""
@@ -150,7 +158,3 @@ class Painter:
         known = (number[edges.faces] > 0).all(axis=1)
         return np.where(known, np.sqrt(total / 3), 0.0)
 
-
-def most_vertices(shape: Shape) -> int:
-    """Vertices that a canvas of a shape may have."""
-    return FREE_VERTICES + VERTICES_PER_FACE * len(shape.triangles)

@@ -38,6 +38,8 @@ DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
 """Vertices of a canvas for each byte of colours."""
 CUTS = (float("inf"), 40.0)
 """Jumps of colour, in byte levels, above which edges are cut."""
+NEAR = 2.0
+"""Ratio of target sizes within which a search begins with the plan that won before."""
 STRIDE = 3
 """How far from the first share others are tried before its neighbours are."""
 HEADER = 7
@@ -135,14 +137,16 @@ class Search:
             return self._as_asked()
         room = target - self.overhead
         effort = EFFORTS.get(self.job.effort) or Effort(Care.VIEWS, MORE[min(max(self.job.effort, 5), 9)])
-        start = self.job.memo.get("plan") or Plan(share=_first_share(room))
+        start, before = self.job.memo.get("plan", (None, 0))
+        if start is None or not before / NEAR <= target <= before * NEAR:
+            start = Plan(share=_first_share(room))
         best = self._climb(start, room, effort)
         if best is None and not self.plain and self.options.colour is Colour.AUTO:
             self.plain = True  # Colours of their own take too much: one must do.
             best = self._climb(start, room, effort)
         if best is None:
             return None
-        self.job.memo["plan"] = best.plan
+        self.job.memo["plan"] = best.plan, target
         if effort.care is not Care.VIEWS and self.job.exact:
             final = self._filled(best.plan, room, Care.VIEWS)
             best = final if final is not None and final.error < best.error else best

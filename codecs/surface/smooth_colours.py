@@ -50,7 +50,8 @@ def step_sizes(step: int, amounts: NDArray[np.int64], components: int) -> NDArra
             for o in range(129)
         ]
     )
-    return np.rint(table[rows][:, :components]).astype(np.int64)
+    # Halves go up, with room for what powers of two differ by between machines.
+    return np.floor(table + (0.5 + 1e-9))[rows][:, :components].astype(np.int64)
 
 
 def octaves(amounts: NDArray[np.int64]) -> NDArray[np.int64]:

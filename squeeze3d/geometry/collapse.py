@@ -25,7 +25,7 @@ BORDER = 1.0
 """Weight of the plane across a border, relative to a triangle as large as the square over it."""
 JUMP = 1.0
 """The same for a jump of colours from black to white."""
-LENGTH = 1e-6
+LENGTH = 1e-4
 """Weight of squared length: among collapses that cost nothing, short ones come first."""
 TURN = 0.1
 """Least cosine between a triangle's normals before and after."""

@@ -23,6 +23,7 @@ class BinaryDecoder:
     """Binary coder: bits of given probabilities."""
 
     def __init__(self, data: bytes) -> None:
+        require(data[:4] != b"\xff\xff\xff\xff", "a stream begins as none does")
         self.data = data
         self.at = 4
         self.range = 2**32 - 1

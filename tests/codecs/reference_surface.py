@@ -304,7 +304,7 @@ def make_levels(
             state[v] = 2
             home[v] = near[gaps.index(min(gaps))]
             found.append((v, near, parts))
-        if not found:
+        if 32 * len(found) < len(active):
             edges = set(pairwise(active))
             continue
         levels.append(take_out(found))
