@@ -149,7 +149,8 @@ def fit_chances(
             worth = confidence + 0.5
             p = chance[owner]
             a, b = worth * p, worth * (1 - p)
-            likelihood = np.bincount(owner, betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b), minlength=size)
+            gains = betaln(a + counts[:, 1], b + counts[:, 0]) - betaln(a, b)
+            likelihood = np.bincount(owner, gains, minlength=size).astype(np.float64)
             likelihood -= 0.5 * math.log(worth / TYPICAL) ** 2
             better = likelihood > best
             best[better] = likelihood[better]

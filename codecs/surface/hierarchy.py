@@ -226,8 +226,8 @@ def _take_out(order, first, near, places, count):  # type: ignore[no-untyped-def
             for axis in range(3):
                 step = places[u, axis] - places[v, axis]
                 gap += step * step
-            length = np.int64(np.floor(np.sqrt(float(gap))))
-            weight = (np.int64(1) << 40) // (length + 16)
+            length = int(np.floor(np.sqrt(float(gap))))
+            weight = (1 << 40) // (length + 16)
             sources[size + k - first[v]] = u
             weights[size + k - first[v]] = weight
             total += weight

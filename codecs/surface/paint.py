@@ -131,8 +131,8 @@ class Painter:
         colours = self._colours(positions, triangles, faces, weights)
         channels = colours.shape[1]
         number = np.bincount(faces, minlength=count)
-        mean = np.stack([np.bincount(faces, colours[:, k], count) for k in range(channels)], axis=1)
-        mean /= np.maximum(number, 1)[:, None]
+        sums = np.stack([np.bincount(faces, colours[:, k], count) for k in range(channels)], axis=1)
+        mean = sums / np.maximum(number, 1)[:, None]
         away = weights[:, :2] - 1 / 3
         rest = colours - mean[faces]
         square, right = np.tile(np.eye(2) * RIDGE, (count, 1, 1)), np.zeros((count, 2, channels))

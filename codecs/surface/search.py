@@ -91,9 +91,10 @@ class Effort:
     attempts: int
 
 
-EFFORTS = {1: Effort(Care.POINTS, 4), 2: Effort(Care.POINTS, 6), 3: Effort(Care.POINTS, 10), 4: Effort(Care.POINTS, 16)}
-MORE = {5: 22, 6: 30, 7: 40, 8: 60, 9: 90}
-"""Attempts with all care."""
+ATTEMPTS = (4, 6, 8, 11, 15, 20, 24, 40, 80)
+"""Plans that are tried, by effort."""
+CAREFUL = 7
+"""Effort from which all of them are fitted to views, and not the best one alone."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class Search:
         if target is None:
             return self._as_asked()
         room = target - self.overhead
-        effort = EFFORTS.get(self.job.effort) or Effort(Care.VIEWS, MORE[min(max(self.job.effort, 5), 9)])
+        level = min(max(self.job.effort, 1), len(ATTEMPTS))
+        effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, ATTEMPTS[level - 1])
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
             start = Plan(share=_first_share(room))
@@ -214,7 +216,7 @@ class Search:
                 return replace(found, size=size)
             room = target - self.overhead - (size - target) - 1
             self.overhead += size - target + 1
-            other = self._filled(found.plan, max(room, 1), Care.POINTS if self.job.effort < 5 else Care.VIEWS)
+            other = self._filled(found.plan, max(room, 1), Care.POINTS if self.job.effort < CAREFUL else Care.VIEWS)
             if other is None:
                 return None
             found = other
