@@ -77,5 +77,5 @@ SPEC = CodecSpec(
     decode=decode,
     usual=1000,
     largest=6000,
-    worth=500,
+    worth=600,
 )

@@ -261,7 +261,7 @@ def test_deep_verification_decodes():
     container = Container.from_bytes(data)
     symbols = bytearray(container.chunks[Tag.SYMBOLS])
     symbols[5] ^= 0x40
-    broken = Container(2, 1, container.pose, chunks={**container.chunks, Tag.SYMBOLS: bytes(symbols)}).to_bytes()
+    broken = Container(25, 1, container.pose, chunks={**container.chunks, Tag.SYMBOLS: bytes(symbols)}).to_bytes()
     squeeze3d.verify(broken)
     with pytest.raises(VerifyError):
         squeeze3d.verify(broken, deep=True)

@@ -157,4 +157,3 @@ class Painter:
             total += ((sides[0] - sides[1]) ** 2).mean(axis=1)
         known = (number[edges.faces] > 0).all(axis=1)
         return np.where(known, np.sqrt(total / 3), 0.0)
-

@@ -242,7 +242,7 @@ def coloured(sq3d: Run) -> Mesh:
     rgba = np.ones((len(positions), 4), dtype=np.float32)
     rgba[:, :3] = 0.5 + 0.4 * positions
     squeeze3d.save(Mesh((Primitive(positions.astype(np.float32), triangles, colours=rgba),)), "ball.glb")
-    colours = ("-O", "colour=vertex", "-O", "faces=320")
+    colours = ("-O", "colour=smooth", "-O", "faces=320")
     assert sq3d("compress", "ball.glb", "--codec", "mesh.surface", *colours, "-o", "ball.sq3").code == 0
     return squeeze3d.decompress(Path("ball.sq3").read_bytes())
 

@@ -72,7 +72,8 @@ def test_what_is_hidden_goes_first() -> None:
         np.concatenate([outer.triangles, inner.triangles + len(outer.positions)]),
     )
     seen = exposure(SurfaceQuery(both.positions, both.triangles), both.positions, both.triangles)
-    assert (seen[: len(outer.triangles)] > 0).all() and (seen[len(outer.triangles) :] == 0).all()
+    assert (seen[: len(outer.triangles)] > 0).all()
+    assert (seen[len(outer.triangles) :] == 0).all()
     log = _log(both, weights=seen)
     assert len(log.mesh.triangles) == len(outer.triangles)
 

@@ -206,11 +206,14 @@ def test_meshes_have_the_attributes_of_their_mode(kind: str) -> None:
     (primitive,), (material,) = mesh.primitives, mesh.materials
     assert np.allclose(np.linalg.norm(primitive.normals, axis=1), 1, atol=1e-5)
     assert (material.metallic, material.roughness) == (3 / SHADES, 6 / SHADES)
-    assert material.double_sided and material.alpha_mode == alpha
+    assert material.double_sided
+    assert material.alpha_mode == alpha
     assert len(np.unique(primitive.triangles)) == len(primitive.positions), "no vertex is left over"
     assert not primitive.uvs
     if model.mode is ColourMode.CONSTANT:
-        assert primitive.colours is None and mesh.face_count == len(model.triangles)
+        assert primitive.colours is None
+        assert mesh.face_count == len(model.triangles)
     else:
-        assert primitive.colours is not None and mesh.face_count >= len(model.triangles)
+        assert primitive.colours is not None
+        assert mesh.face_count >= len(model.triangles)
         assert ((primitive.colours[:, 3] < 1).any()) == (kind == "alpha")

@@ -44,7 +44,8 @@ def test_budgets_of_faces_are_kept(make) -> None:  # type: ignore[no-untyped-def
     for count, care in ((1, Care.NONE), (5, Care.NONE), (30, Care.NONE), (30, Care.VIEWS)):
         shape = shapes.shape(count, 9, care)
         assert 1 <= len(shape.triangles) <= max(count, least)
-        assert shape.cells.min() >= 0 and shape.cells.max() < 1 << shape.bits
+        assert shape.cells.min() >= 0
+        assert shape.cells.max() < 1 << shape.bits
 
 
 @pytest.mark.parametrize("size", [150, 1500])
@@ -66,14 +67,19 @@ def test_options_decide_what_is_stored() -> None:
     assert encoded(vertex_colours(), bits=12)[0].bits == 12
     assert len(encoded(vertex_colours(), faces=20)[0].triangles) <= 20
     few, many = (encoded(vertex_colours(), faces=40, detail=detail)[0].details for detail in (1, 30))
-    assert few is not None and many is not None and len(few.values) < len(many.values)
+    assert few is not None
+    assert many is not None
+    assert len(few.values) < len(many.values)
     fine, coarse = (encoded(vertex_colours(), faces=40, step=step)[0].details for step in (2, 40))
-    assert fine is not None and coarse is not None and fine.step < coarse.step
+    assert fine is not None
+    assert coarse is not None
+    assert fine.step < coarse.step
 
 
 def test_more_bytes_look_better() -> None:
     errors = [encoded(textured_cube(), size, effort=2)[2].notes["score"] for size in (200, 700, 3000)]
-    assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] / 2
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 2
 
 
 def test_flat_colours_are_cut_apart() -> None:
@@ -96,7 +102,8 @@ def test_flat_colours_are_cut_apart() -> None:
     painter = builder.painter(shape)
     spacing = painter.spacing(len(shape.cells))
     smooth, cut = (builder.detailed(shape, painter.goal(spacing, above).details(8)) for above in CUTS)
-    assert cut.details is not None and cut.details.canvas.flags is not None
+    assert cut.details is not None
+    assert cut.details.canvas.flags is not None
     assert builder.error(cut) < builder.error(smooth) / 4
 
 
@@ -107,7 +114,8 @@ def test_alpha_comes_back_where_there_is_some() -> None:
     assert isinstance(asset, Mesh)
     (primitive,) = asset.primitives
     assert primitive.colours is not None
-    assert primitive.colours[:, 3].min() < 0.3 and primitive.colours[:, 3].max() > 0.7
+    assert primitive.colours[:, 3].min() < 0.3
+    assert primitive.colours[:, 3].max() > 0.7
 
 
 def mesh_surface_container(mesh: Mesh, size: int) -> Container:

@@ -92,7 +92,8 @@ def test_finer_steps_come_closer_and_cost_more() -> None:
         meter = BinaryMeter()
         code_details(meter, levels, details)
         sizes.append(meter.bits)
-    assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert sizes == sorted(sizes, reverse=True)
     assert errors[0] < 0.5
 
 
