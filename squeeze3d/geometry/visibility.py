@@ -68,8 +68,9 @@ def exposure(
 ) -> NDArray[np.float64]:
     """(F,) how much is seen of each triangle from either side, relative to the one seen best; 0 where it is hidden.
 
-    What is seen from below alone counts `ELSEWHERE`; `FAINT` is added to all else that is seen. A triangle counts as hidden if nothing is seen of it, nor of any triangle that it shares a vertex with:
-    small ones are looked at in one place only.
+    What is seen from below alone counts `ELSEWHERE`; `FAINT` is added to all else that is seen. A triangle counts as
+    hidden if nothing is seen of it, nor of any triangle that it shares a vertex with: small ones are looked at in one
+    place only.
     """
     positions, triangles = np.asarray(positions, dtype=np.float64), np.asarray(triangles, dtype=np.int64)
     normals = face_normals(positions, triangles)
