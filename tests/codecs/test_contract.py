@@ -368,7 +368,8 @@ def test_unknown_wire_number_in_a_file():
             use(data)
 
 
-HEAVY = ("torch", "open3d", "scipy", "trimesh")
+HEAVY = ("torch", "open3d", "scipy.sparse", "scipy.spatial", "trimesh")
+"""numba looks for `scipy` itself, which is light; its parts are not."""
 
 
 @pytest.mark.parametrize("colour", ["constant", "smooth"])
