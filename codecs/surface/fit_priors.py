@@ -79,6 +79,9 @@ def main() -> None:
         (COLOURS, painting, colour_sets, smooth_colours.MIXERS),
         (CUTS_FILE, cutting, [(shape, 1) for shape in cuts.SETS], cuts.MIXERS),
     ):
+        if not files:
+            print(f"{name}: nothing in the folder has any", file=sys.stderr)
+            continue
         data = fit(files, nested_groups(sets), mixers, 3).pack()
         (arguments.out / name).write_bytes(data)
         print(f"{name}: {len(files)} files, {len(data)} bytes")
