@@ -2,7 +2,7 @@
 
 ```text
 roots, one per piece ─► … ─► all vertices of the coded mesh ─► midpoints of round 1 ─► … ─► all vertices
-        independent sets, put back in reverse                     ends and opposite corners
+        independent sets, put back in reverse                     from both ends
 ```
 
 Coarser versions of the coded mesh come from its graph: of the vertices that stand for least, as many as have no edge
@@ -26,8 +26,6 @@ UNIT = 1 << 12
 """Weights of a prediction sum to this."""
 MAX_DEGREE = 14
 """Vertices with more neighbours stay."""
-NEAR_PARTS, FAR_PARTS = 8, 0
-"""Sixteenths that each end and each opposite corner has in the prediction of a midpoint."""
 LEAST_SHARE = 32
 """A level holds at least this part of the vertices left: the number of levels stays logarithmic."""
 MOST_ROOTS = 2048
@@ -89,11 +87,10 @@ def hierarchy(refinement: Refinement, triangles: NDArray[np.int64]) -> Hierarchy
     levels = []
     for added in reversed(refinement.rounds):
         size = len(added.ends)
-        sources = np.concatenate([added.ends, added.opposite], axis=1) if FAR_PARTS else added.ends
-        parts = np.array([NEAR_PARTS, NEAR_PARTS, FAR_PARTS, FAR_PARTS][: sources.shape[1]]) * (UNIT // 16)
-        weights = np.tile(parts, size)
-        first = np.arange(0, sources.size + 1, sources.shape[1])
-        levels.append(_Level.taken(amount, np.arange(number - size, number), first, sources.reshape(-1), weights))
+        sources = added.ends.reshape(-1)
+        first = np.arange(0, 2 * size + 1, 2)
+        halves = np.full(2 * size, UNIT // 2)
+        levels.append(_Level.taken(amount, np.arange(number - size, number), first, sources, halves))
         number -= size
     levels += _coarsened(refinement, triangles, amount)
     levels.reverse()

@@ -25,8 +25,6 @@ class Midpoints:
 
     ends: NDArray[np.int64]
     """(N, 2) vertices at the ends of the edge each one halves."""
-    opposite: NDArray[np.int64]
-    """(N, 2) third corners of two triangles at that edge; an end itself where there is one triangle only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +57,7 @@ def refine(triangles: NDArray[np.int64], cells: NDArray[np.int64], spacing: int,
     for _ in range(MAX_ROUNDS):
         count = len(places)
         start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
-        apex = np.roll(faces, -2, axis=1).reshape(-1)
-        keys, first, index = np.unique(
-            np.minimum(start, end) * count + np.maximum(start, end), return_index=True, return_inverse=True
-        )
+        keys, index = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_inverse=True)
         index = index.reshape(-1)
         a, b = keys // count, keys % count
         # Squares of differences below 2**26 stay below 2**54.
@@ -70,18 +65,9 @@ def refine(triangles: NDArray[np.int64], cells: NDArray[np.int64], spacing: int,
         number = int(np.count_nonzero(cut))
         if number == 0 or count + number > most:
             break
-        other = apex[first].copy()
-        later = np.flatnonzero(first[index] != np.arange(len(index)))
-        # Of further triangles at an edge the last one counts.
-        second = other.copy()
-        second[index[later]] = apex[later]
-        alone = np.ones(len(keys), dtype=bool)
-        alone[index[later]] = False
-        second[alone] = a[alone]
-        other[alone] = b[alone]
         middle = np.full(len(keys), -1, dtype=np.int64)
         middle[cut] = count + np.arange(number)
-        rounds.append(Midpoints(np.stack([a[cut], b[cut]], axis=1), np.stack([other[cut], second[cut]], axis=1)))
+        rounds.append(Midpoints(np.stack([a[cut], b[cut]], axis=1)))
         places = np.concatenate([places, (places[a[cut]] + places[b[cut]]) >> 1])
         faces, owners = _cut(faces, owners, middle[index].reshape(-1, 3), places)
     return Refinement(base, tuple(rounds), places, faces, owners)
