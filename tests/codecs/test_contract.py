@@ -368,8 +368,13 @@ def test_unknown_wire_number_in_a_file():
             use(data)
 
 
-HEAVY = ("torch", "open3d", "scipy.sparse", "scipy.spatial", "trimesh")
-"""numba looks for `scipy` itself, which is light; its parts are not."""
+HEAVY = (
+    "torch",
+    "open3d",
+    "trimesh",
+    *(f"scipy.{part}" for part in ("linalg", "ndimage", "optimize", "sparse", "spatial", "special")),
+)
+"""numba looks for `scipy` itself, which is light; no part of it does anything without one of these."""
 
 
 @pytest.mark.parametrize("colour", ["constant", "smooth"])
