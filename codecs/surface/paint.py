@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.codecs.colour.ycocg import exact_ycocg
-from squeeze3d.codecs.surface import smooth_colours
 from squeeze3d.codecs.surface.canvas import SPACINGS, Canvas
 from squeeze3d.codecs.surface.cuts import InnerEdges, inner_edges
 from squeeze3d.codecs.surface.model import Details
 from squeeze3d.codecs.surface.refinement import MAX_ROUNDS
+from squeeze3d.codecs.surface.rounding import rounded
 from squeeze3d.codecs.surface.shapes import Shape, Shapes
 from squeeze3d.geometry.refit import fit_vertices
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
@@ -33,11 +33,14 @@ class Goal:
     values: NDArray[np.float64]
     """(N, C) Y, Co, Cg and perhaps alpha in byte levels."""
     areas: NDArray[np.float64]
-    """(N,) share of the surface next to each vertex; sums to 1."""
+    """(F,) of the refined triangles."""
 
     def details(self, step: int) -> Details:
         """The colours, quantised."""
-        return Details(self.canvas, step, smooth_colours.quantise(self.canvas.hierarchy, self.values, step))
+        canvas = self.canvas
+        return Details(
+            canvas, step, rounded(canvas.hierarchy, self.values, step, canvas.refinement.triangles, self.areas)
+        )
 
 
 class Painter:
@@ -94,7 +97,6 @@ class Painter:
         faces, weights = sample_triangles(areas, max(SAMPLES, SAMPLES_PER_VERTEX * len(positions)), seed=5)
         wanted = self._colours(positions, refinement.triangles, faces, weights)
         # Vertices of tiny triangles may have no sample at all: they stay near what is around them.
-        share = np.bincount(refinement.triangles.reshape(-1), np.repeat(areas, 3), len(positions))
         first = np.zeros(len(positions), dtype=np.int64)
         first[refinement.triangles.reshape(-1)] = np.repeat(np.arange(len(areas)), 3)
         middle = self._colours(positions, refinement.triangles, first, np.full((len(first), 3), 1 / 3))
@@ -103,7 +105,7 @@ class Painter:
         )
         values = fitted.copy()
         values[:, :3] = exact_ycocg(fitted[:, :3])
-        return Goal(canvas, values, share / max(share.sum(), 1e-30))
+        return Goal(canvas, values, areas)
 
     def _colours(
         self,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import INTEGER, UNARY, BinaryDecoder, BinaryEncoder, BinaryMeter, Contexts, code_integer
 from squeeze3d.bitstream.priors import Run
+from squeeze3d.codecs.surface.bit_costs import cheapest
 from squeeze3d.codecs.surface.hierarchy import Hierarchy
 from squeeze3d.codecs.surface.priors import COLOURS, shipped
 from squeeze3d.compiled import compiled
@@ -141,69 +142,87 @@ def _note(tally, block, value):  # type: ignore[no-untyped-def]
 def walk(  # type: ignore[no-untyped-def]
     state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised, tally
 ):
-    """Code (N, C) quantised details in `quantised`, by vertex, from coarse to fine.
+    """Code (N, C) quantised details in `quantised`, by vertex, from coarse to fine."""
+    heard = np.zeros((3, *quantised.shape), dtype=np.int64)
+    nothing = np.zeros((0, 1))
+    for level in range(len(starts) - 1):
+        walk_level(
+            level, heard, state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised, tally,
+            nothing, nothing,
+        )  # fmt: skip
+
+
+@compiled
+def walk_level(  # type: ignore[no-untyped-def]
+    level, heard, state, data, chances, seen, mixers, order, starts, first, sources, octaves, quantised, tally,
+    wanted, prices,
+):  # fmt: skip
+    """Code the details of one level.
 
     Contexts: details around the coarser vertices that predict a vertex (above), and of those coded before it on its own
     level that hang on the same ones (near).
+
+    Parameters
+    ----------
+    heard : (3, N, C) what vertices know of the details around them; 0 before the first level.
+    wanted, prices : (N, C) details in steps, and what a bit may cost in squared steps, from which an encoder chooses
+        what to code; nothing where details are quantised already.
     """
     components = quantised.shape[1]
-    count = len(order)
-    busy = np.zeros((count, components), dtype=np.int64)
-    now = np.zeros((count, components), dtype=np.int64)
-    times = np.zeros(count, dtype=np.int64)
-    for level in range(len(starts) - 1):
-        for i in range(starts[level], starts[level + 1]):
-            for k in range(first[i], first[i + 1]):
-                times[sources[k]] = 0
-                for c in range(components):
-                    now[sources[k], c] = 0
-        for i in range(starts[level], starts[level + 1]):
-            v = order[i]
-            size = first[i + 1] - first[i]
-            luma, other = 0, 0
+    busy, now, times = heard[0], heard[1], heard[2, :, 0]
+    for i in range(starts[level], starts[level + 1]):
+        for k in range(first[i], first[i + 1]):
+            times[sources[k]] = 0
             for c in range(components):
-                above, near, heard = 0, 0, 0
-                for k in range(first[i], first[i + 1]):
-                    u = sources[k]
-                    above += min(busy[u, c], 16)
-                    if times[u]:
-                        near += 4 * now[u, c] // times[u]
-                        heard += 1
-                above = 4 * above // max(size, 1)
-                near = near // heard if heard else above
-                both = above + 2 * near
-                loud = 0
-                while loud < _LOUD and both >= loud * (loud + 1):
-                    loud += 1
-                before = min(luma if c == 1 or c == 3 else luma + 2 * other, 2)
-                a = ((c * 6 + _ABOVE[min(above, 20)]) * 6 + _NEAR[min(near, 16)]) * INTEGER
-                b = (_A + (c * LEVELS + min(octaves[i], LEVELS - 1)) * 3 + before) * INTEGER
-                d = (_A + _B + (c * 12 + loud) * 3 + before) * INTEGER
-                value = code_integer(
-                    state, data, chances, seen, mixers, 0 if c == 0 else INTEGER, a, b, d, quantised[v, c]
-                )
-                quantised[v, c] = value
-                if len(tally):
-                    for block in (a, b, d):
-                        _note(tally, block, value)
-                if c == 0:
-                    luma = abs(value)
-                elif c == 1:
-                    other = abs(value)
-                busy[v, c] = 2 * abs(value)
+                now[sources[k], c] = 0
+    for i in range(starts[level], starts[level + 1]):
+        v = order[i]
+        size = first[i + 1] - first[i]
+        luma, other = 0, 0
+        for c in range(components):
+            above, near, voices = 0, 0, 0
             for k in range(first[i], first[i + 1]):
                 u = sources[k]
-                times[u] += 1
-                for c in range(components):
-                    now[u, c] += min(abs(quantised[v, c]), 8)
-        # Vertices of coarser levels hear of the details around them.
-        for i in range(starts[level], starts[level + 1]):
-            for k in range(first[i], first[i + 1]):
-                u = sources[k]
+                above += min(busy[u, c], 16)
                 if times[u]:
-                    for c in range(components):
-                        busy[u, c] = (busy[u, c] + 4 * now[u, c] // times[u]) >> 1
-                    times[u] = 0
+                    near += 4 * now[u, c] // times[u]
+                    voices += 1
+            above = 4 * above // max(size, 1)
+            near = near // voices if voices else above
+            both = above + 2 * near
+            loud = 0
+            while loud < _LOUD and both >= loud * (loud + 1):
+                loud += 1
+            before = min(luma if c == 1 or c == 3 else luma + 2 * other, 2)
+            a = ((c * 6 + _ABOVE[min(above, 20)]) * 6 + _NEAR[min(near, 16)]) * INTEGER
+            b = (_A + (c * LEVELS + min(octaves[i], LEVELS - 1)) * 3 + before) * INTEGER
+            d = (_A + _B + (c * 12 + loud) * 3 + before) * INTEGER
+            mixer = 0 if c == 0 else INTEGER
+            if len(wanted):
+                quantised[v, c] = cheapest(chances, mixers, mixer, a, b, d, wanted[v, c], prices[v, c])
+            value = code_integer(state, data, chances, seen, mixers, mixer, a, b, d, quantised[v, c])
+            quantised[v, c] = value
+            if len(tally):
+                for block in (a, b, d):
+                    _note(tally, block, value)
+            if c == 0:
+                luma = abs(value)
+            elif c == 1:
+                other = abs(value)
+            busy[v, c] = 2 * abs(value)
+        for k in range(first[i], first[i + 1]):
+            u = sources[k]
+            times[u] += 1
+            for c in range(components):
+                now[u, c] += min(abs(quantised[v, c]), 8)
+    # Vertices of coarser levels hear of the details around them.
+    for i in range(starts[level], starts[level + 1]):
+        for k in range(first[i], first[i + 1]):
+            u = sources[k]
+            if times[u]:
+                for c in range(components):
+                    busy[u, c] = (busy[u, c] + 4 * now[u, c] // times[u]) >> 1
+                times[u] = 0
 
 
 def code_details(
@@ -238,9 +257,12 @@ def _code(
 
 
 def quantise(levels: Hierarchy, values: NDArray[np.float64], step: int) -> NDArray[np.int64]:
-    """(N, C) quantised details of (N, C) values by vertex: YCoCg and alpha in byte levels."""
-    details = forward(levels, values - _roots(values.shape[1])) * (1 << FRACTION)
-    scaled = details / _steps_by_vertex(levels, step, values.shape[1])
+    """(N, C) quantised details of (N, C) values by vertex: YCoCg and alpha in byte levels.
+
+    Each detail on its own; `rounding` does better where the triangles are known.
+    """
+    details = forward(levels, values - roots(values.shape[1])) * (1 << FRACTION)
+    scaled = details / steps_by_vertex(levels, step, values.shape[1])
     return (np.sign(scaled) * np.floor(np.abs(scaled) + ROUNDING)).astype(np.int64)
 
 
@@ -248,15 +270,17 @@ def dequantise(levels: Hierarchy, details: NDArray[np.int64], step: int) -> NDAr
     """(N, C) values by vertex in byte levels times 2**FRACTION, from quantised details; the same on every machine."""
     components = details.shape[1]
     limited = np.clip(details, -(1 << 14), 1 << 14)
-    values = inverse(levels, limited * _steps_by_vertex(levels, step, components))
-    return values + (_roots(components) << FRACTION)
+    values = inverse(levels, limited * steps_by_vertex(levels, step, components))
+    return values + (roots(components) << FRACTION)
 
 
-def _roots(components: int) -> NDArray[np.int64]:
+def roots(components: int) -> NDArray[np.int64]:
+    """What the values of a vertex without details are, in byte levels."""
     return np.array([ROOT, 0, 0, ROOT][:components], dtype=np.int64)
 
 
-def _steps_by_vertex(levels: Hierarchy, step: int, components: int) -> NDArray[np.int64]:
+def steps_by_vertex(levels: Hierarchy, step: int, components: int) -> NDArray[np.int64]:
+    """(N, C) steps by vertex; see `step_sizes`."""
     result = np.zeros((len(levels.order), components), dtype=np.int64)
     result[levels.order] = step_sizes(step, levels.amounts, components)
     return result
