@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from squeeze3d.assets.mesh import AlphaMode, Material
 from squeeze3d.codecs.surface.model import CREASES, SHADES, Details, Look, SurfaceModel
 from squeeze3d.codecs.surface.paint import Painter
+from squeeze3d.codecs.surface.picture import Picture
+from squeeze3d.codecs.surface.portrait import Portraitist
 from squeeze3d.codecs.surface.rebuild import corners
 from squeeze3d.codecs.surface.shapes import Shape, Shapes
 from squeeze3d.errors import Sq3Error
@@ -33,6 +35,7 @@ class SurfaceBuilder:
         self.sizes: dict[int, dict[int, float]] = {}
         """Bytes of shapes by extra bits of a coordinate and number of triangles, as far as a search knows them."""
         self._painters: dict[Shape, Painter] = {}
+        self._portraitists: dict[Shape, Portraitist] = {}
         self._creases: dict[Shape, int] = {}
 
     @cached_property
@@ -105,6 +108,14 @@ class SurfaceBuilder:
             self._painters[shape] = Painter(self.shapes, shape, self.components)
         return self._painters[shape]
 
+    def portraitist(self, shape: Shape) -> Portraitist:
+        """Pictures of a shape."""
+        if shape not in self._portraitists:
+            colours = partial(self.painter(shape).colours, shape.positions, shape.triangles)
+            self._portraitists[shape] = Portraitist(shape, colours)
+            )
+        return self._portraitists[shape]
+
     def constant(self, shape: Shape) -> SurfaceModel:
         """One colour for everything: the area-weighted mean."""
         r, g, b, a = np.clip(np.rint(self._seen.mean(axis=0) * 255), 0, 255).astype(int).tolist()
@@ -119,6 +130,13 @@ class SurfaceBuilder:
         look = self.look(shape, self.surface.alpha_mode)
         return SurfaceModel(
             self.shapes.pose, shape.bits, shape.step, shape.triangles, shape.cells, look, details=details
+        )
+
+    def pictured(self, shape: Shape, picture: Picture) -> SurfaceModel:
+        """Colours in a picture."""
+        look = self.look(shape, "OPAQUE")
+        return SurfaceModel(
+            self.shapes.pose, shape.bits, shape.step, shape.triangles, shape.cells, look, picture=picture
         )
 
     def error(self, model: SurfaceModel) -> float:

@@ -53,7 +53,7 @@ def runs(folder: Path) -> Iterator[tuple[Run | None, Run]]:
                 shape = builder.shapes.shape(faces, builder.shapes.auto_bits(faces), Care.NONE)
                 painter = builder.painter(shape)
                 goal = painter.goal(painter.spacing(density * len(shape.cells)), CUTS[turn % 2])
-                details = goal.details(int(rng.integers(*STEPS)))
+                details = goal.details(int(rng.integers(*STEPS)), careful=False)
                 flags = goal.canvas.flags
                 cutting = None
                 if flags is not None:

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.image import Wrap
 from squeeze3d.codecs.surface.rebuild import Corners
 from squeeze3d.compiled import compiled
 from squeeze3d.geometry.normals import crease_normals
 from squeeze3d.geometry.view_fit import ViewTargets
 from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, lit
-from squeeze3d.render.raster import draw, project
+from squeeze3d.render.raster import Fragments, draw, project
+from squeeze3d.texture.lookup import PixelGrid
+from squeeze3d.texture.mipmap import MipMap
 
+FLOOR = 1e-6
+"""Squared error that nobody sees: 60 dB."""
 CLAY = 0.6
 """Grey of shapes without colours."""
 CREASE = 40.0
@@ -54,7 +59,7 @@ class Judge:
         return lit(colours.reshape(-1, 3).astype(np.float32), light.reshape(-1)).reshape(colours.shape)
 
     def error(self, shown: Corners, colour: tuple[float, float, float], *, unlit: bool) -> float:
-        """Mean of both squared errors.
+        """Geometric mean of both squared errors: decibels of either count alike.
 
         Parameters
         ----------
@@ -62,6 +67,8 @@ class Judge:
         colour : sRGB in [0, 1], where the model has one colour.
         unlit : whether light does not act on it.
         """
+        if shown.picture is not None:
+            return self._error(shown, None, self.targets.colours, self._lit, unlit)
         if shown.colours is None:
             paint = np.broadcast_to(np.array(colour), (len(shown.positions), 3))
         else:
@@ -77,7 +84,7 @@ class Judge:
     def _error(
         self,
         shown: Corners,
-        paint: NDArray[np.float64],
+        paint: NDArray[np.float64] | None,
         colours: NDArray[np.float32],
         shaded: NDArray[np.float32],
         unlit: bool,
@@ -85,11 +92,43 @@ class Judge:
         t = self.targets
         height, width = t.depth.shape[1:]
         pixels = draw(project(t.cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
+        if paint is None:
+            seen, linear = self._textured(shown, pixels), np.zeros((0, 3))
+        else:
+            seen, linear = np.zeros((0, 0, 0, 3), np.float32), srgb_to_linear(np.ascontiguousarray(paint))
         flat, under_light, count = _errors(
-            shown.triangles, srgb_to_linear(np.ascontiguousarray(paint)), shown.normals, pixels.faces, pixels.weights,
+            shown.triangles, linear, seen, shown.normals, pixels.faces, pixels.weights,
             t.depth, colours, shaded, self._rays, unlit,
         )  # fmt: skip
-        return float(flat + under_light) / (6 * max(int(count), 1))
+        number = 3 * max(int(count), 1)
+        return float(np.sqrt((flat / number + FLOOR) * (under_light / number + FLOOR)))
+
+    def _textured(self, shown: Corners, pixels: Fragments) -> NDArray[np.float32]:
+        """(N, H, W, 3) linear colours that a picture shows, averaged over pixels as the measuring renderer does."""
+        assert shown.uvs is not None
+        assert shown.picture is not None
+        height, width = shown.picture.shape[:2]
+        corners = shown.positions[shown.triangles]
+        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        size = np.linalg.norm(across, axis=1)
+        u, v = shown.uvs[:, 1] - shown.uvs[:, 0], shown.uvs[:, 2] - shown.uvs[:, 0]
+        spread = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * (width * height)
+        # Texels along a unit of length, and how much a tilt takes from it.
+        density = np.sqrt(spread / np.maximum(size, 1e-30))
+        views, rows, columns = np.nonzero(pixels.faces >= 0)
+        faces = pixels.faces[views, rows, columns]
+        rays = self._rays[views, rows, columns]
+        cosine = np.abs((across[faces] * rays).sum(axis=1)) / np.maximum(size[faces], 1e-30)
+        each = np.array([1 / camera.pixels_per_unit(np.ones(1))[0] for camera in self.targets.cameras])[views]
+        if not self._parallel:
+            each = each * pixels.depth[views, rows, columns]
+        side = each / np.sqrt(np.maximum(cosine, 0.05))
+        uv = np.einsum("nk,nkc->nc", pixels.weights[views, rows, columns], shown.uvs[faces])
+        rgba = np.concatenate([shown.picture, np.full((height, width, 1), 255, np.uint8)], axis=2)
+        colours = MipMap(PixelGrid(rgba, (Wrap.CLAMP, Wrap.CLAMP))).sample(uv, side * density[faces])
+        result = np.zeros((*pixels.faces.shape, 3), dtype=np.float32)
+        result[views, rows, columns] = srgb_to_linear(colours[:, :3])
+        return result
 
 
 @compiled
@@ -102,7 +141,7 @@ def _encoded(value):  # type: ignore[no-untyped-def]
 
 @compiled
 def _errors(  # type: ignore[no-untyped-def]
-    triangles, paint, normals, faces, weights, depth, colours, shaded, rays, unlit
+    triangles, paint, textured, normals, faces, weights, depth, colours, shaded, rays, unlit
 ):
     """Squared errors of colours and lit colours, summed, and the number of pixels."""
     flat_sum, lit_sum, count = 0.0, 0.0, 0
@@ -129,8 +168,11 @@ def _errors(  # type: ignore[no-untyped-def]
                     bright = 1.0
                     if face >= 0:
                         value = 0.0
-                        for corner in range(3):
-                            value += weights[view, row, column, corner] * paint[triangles[face, corner], channel]
+                        if len(textured):
+                            value = textured[view, row, column, channel]
+                        else:
+                            for corner in range(3):
+                                value += weights[view, row, column, corner] * paint[triangles[face, corner], channel]
                         flat = _encoded(value)
                         bright = _encoded(value * light)
                     flat_sum += (flat - colours[view, row, column, channel]) ** 2

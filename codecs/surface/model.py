@@ -1,7 +1,7 @@
 """`SurfaceModel`: the content of a `mesh.surface` file, and its way to bytes and back.
 
 ```text
-SurfaceModel ─► SYMBOLS: look, precision │ connectivity and positions │ one colour, or [cuts] and details │ hash
+SurfaceModel ─► SYMBOLS: look, precision │ connectivity, positions │ a colour, [cuts] and details, or a picture │ hash
 ```
 
 One stream of the binary range coder holds everything, parameters included: they take 5 bytes.
@@ -23,8 +23,10 @@ from squeeze3d.bitstream.limits import Limits
 from squeeze3d.bitstream.pose import Pose
 from squeeze3d.codecs.meshes import MAX_STEP, decode_mesh, encode_mesh
 from squeeze3d.codecs.surface import smooth_colours
+from squeeze3d.codecs.surface.atlas import TEXELS
 from squeeze3d.codecs.surface.canvas import SPACINGS, Canvas
 from squeeze3d.codecs.surface.cuts import code_cuts, inner_edges
+from squeeze3d.codecs.surface.picture import Picture, code_picture, layout, pieces
 from squeeze3d.errors import ChecksumError, FormatError
 
 MIN_BITS, MAX_BITS = 4, 18
@@ -36,6 +38,8 @@ FREE_FACES = 1024
 BYTES_PER_FACE = 12_000
 """Peak memory of decoding, with as many colours as a triangle may have; what the memory limit is checked against."""
 FREE_BYTES = 16_384 * 600
+MAX_PICTURE_FACES = 1 << 16
+"""Meshes with more triangles have no picture. Part of the format."""
 
 CREASES = (0, 25, 40, 60, 90, 180)
 """Angles by number, in degrees; see `squeeze3d.geometry.normals`. Part of the format."""
@@ -50,6 +54,7 @@ class ColourMode(IntEnum):
 
     CONSTANT = 0
     SMOOTH = 1
+    PICTURE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +102,16 @@ class SurfaceModel:
     """(V, 3) grid cells of the vertices."""
     look: Look
     constant: tuple[int, int, int, int] = (255, 255, 255, 255)
-    """The one colour, sRGB bytes and alpha; only where there are no details."""
+    """The one colour, sRGB bytes and alpha; only where there is nothing else."""
     details: Details | None = None
+    picture: Picture | None = None
+    """At most one of both."""
 
     @property
     def mode(self) -> ColourMode:
         """How colours are stored."""
+        if self.picture is not None:
+            return ColourMode.PICTURE
         return ColourMode.CONSTANT if self.details is None else ColourMode.SMOOTH
 
 
@@ -111,6 +120,8 @@ def to_container(model: SurfaceModel, wire: int, source: int) -> Container:
     capacity = 1024 + 64 * len(model.triangles)
     if model.details is not None:
         capacity += 32 * model.details.values.size
+    if model.picture is not None:
+        capacity += 2 * len(model.picture.data)
     coder = BinaryEncoder(capacity)
     write(coder, model)
     # Perfectly regular grids take less than a byte per FACES_PER_BYTE triangles. Zeros behind the end mean nothing.
@@ -127,7 +138,7 @@ def write(coder: BinaryEncoder | BinaryMeter, model: SurfaceModel) -> None:
         (length - 1, faces - (1 << (length - 1))),
         (4, model.bits - MIN_BITS),
         (3, model.step),
-        (1, int(model.mode)),
+        (2, int(model.mode)),
         (1, int(look.double_sided)),
         (1, int(look.unlit)),
         (2, _ALPHA.index(look.alpha_mode)),
@@ -138,7 +149,12 @@ def write(coder: BinaryEncoder | BinaryMeter, model: SurfaceModel) -> None:
         code_raw(coder.state, coder.data, bits, value)
     mesh = encode_mesh(coder, model.triangles, model.cells, model.bits, model.step, in_order=True)
     assert np.array_equal(mesh.triangles, model.triangles), "model is not in coding order"
-    write_colours(coder, model.look, model.constant, model.details)
+    if model.picture is None:
+        write_colours(coder, model.look, model.constant, model.details)
+    else:
+        code_raw(coder.state, coder.data, 6, model.picture.texel)
+        code_raw(coder.state, coder.data, 1, int(model.picture.subsampled))
+        code_picture(coder, model.picture.data)
     code_raw(coder.state, coder.data, HASH_BITS, _hash(model))
 
 
@@ -179,17 +195,29 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
     if not 1 <= faces <= min(MAX_FACES, FREE_FACES + FACES_PER_BYTE * len(symbols)):
         raise FormatError(f"{faces} triangles cannot be coded in {len(symbols)} bytes")
     bits, coarse = raw(4), raw(3)
-    mode, double_sided, unlit, alpha, metallic, roughness, crease = (raw(n) for n in (1, 1, 1, 2, 4, 4, 3))
-    if coarse > MAX_STEP or bits + MIN_BITS > MAX_BITS or alpha >= len(_ALPHA) or crease >= len(CREASES):
+    mode, double_sided, unlit, alpha, metallic, roughness, crease = (raw(n) for n in (2, 1, 1, 2, 4, 4, 3))
+    if (
+        mode > ColourMode.PICTURE
+        or coarse > MAX_STEP
+        or bits + MIN_BITS > MAX_BITS
+        or alpha >= len(_ALPHA)
+        or crease >= len(CREASES)
+    ):
         raise FormatError("parameters are out of range")
     bits += MIN_BITS
     limits.check(faces * BYTES_PER_FACE + FREE_BYTES, f"a mesh of {faces} triangles")
     look = Look(bool(double_sided), bool(unlit), _ALPHA[alpha], metallic, roughness, CREASES[crease])
     mesh = decode_mesh(coder, faces, bits, coarse)
-    constant, details = (255, 255, 255, 255), None
+    constant, details, picture = (255, 255, 255, 255), None, None
     if mode == ColourMode.CONSTANT:
         found = [raw(8) for _ in range(look.components)]
         constant = (found[0], found[1], found[2], found[3] if len(found) > 3 else 255)
+    elif mode == ColourMode.PICTURE:
+        texel, subsampled = raw(6), bool(raw(1))
+        place = layout(pieces(mesh.triangles, mesh.cells), texel) if texel < len(TEXELS) else None
+        if place is None or alpha or faces > MAX_PICTURE_FACES:
+            raise FormatError("the picture of the surface is out of range")
+        picture = Picture(texel, subsampled, code_picture(coder, None, len(symbols)), place)
     else:
         spacing, step = raw(6), raw(6)
         if spacing >= len(SPACINGS):
@@ -201,7 +229,7 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
         canvas = Canvas(mesh.triangles, mesh.cells, flags, spacing, edges)
         blank = np.zeros((len(canvas.refinement.cells), look.components), dtype=np.int64)
         details = Details(canvas, step, smooth_colours.code_details(coder, canvas.hierarchy, blank))
-    model = SurfaceModel(container.pose, bits, coarse, mesh.triangles, mesh.cells, look, constant, details)
+    model = SurfaceModel(container.pose, bits, coarse, mesh.triangles, mesh.cells, look, constant, details, picture)
     if raw(HASH_BITS) != _hash(model):
         raise ChecksumError(
             "decoded symbols do not match their hash: the file is damaged, or this decoder differs from its encoder",
@@ -217,4 +245,6 @@ def _hash(model: SurfaceModel) -> int:
     value = zlib.crc32(model.cells.astype("<i4").tobytes(), value)
     if model.details is not None:
         value = zlib.crc32(model.details.values.astype("<i4").tobytes(), value)
+    if model.picture is not None:
+        value = zlib.crc32(model.picture.data, value)
     return value & 0xFFFF

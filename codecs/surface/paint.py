@@ -15,6 +15,7 @@ from squeeze3d.codecs.surface.model import Details
 from squeeze3d.codecs.surface.refinement import MAX_ROUNDS
 from squeeze3d.codecs.surface.rounding import rounded
 from squeeze3d.codecs.surface.shapes import Shape, Shapes
+from squeeze3d.codecs.surface.smooth_colours import quantise
 from squeeze3d.geometry.refit import fit_vertices
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
 
@@ -35,12 +36,14 @@ class Goal:
     areas: NDArray[np.float64]
     """(F,) of the refined triangles."""
 
-    def details(self, step: int) -> Details:
-        """The colours, quantised."""
+    def details(self, step: int, *, careful: bool) -> Details:
+        """The colours, quantised; `careful` where bits are weighed against errors, which takes several times as long."""
         canvas = self.canvas
-        return Details(
-            canvas, step, rounded(canvas.hierarchy, self.values, step, canvas.refinement.triangles, self.areas)
-        )
+        if careful:
+            values = rounded(canvas.hierarchy, self.values, step, canvas.refinement.triangles, self.areas)
+        else:
+            values = quantise(canvas.hierarchy, self.values, step)
+        return Details(canvas, step, values)
 
 
 class Painter:
@@ -95,11 +98,11 @@ class Painter:
         positions = canvas.positions(self.shape.bits)
         areas = face_areas(positions, refinement.triangles)
         faces, weights = sample_triangles(areas, max(SAMPLES, SAMPLES_PER_VERTEX * len(positions)), seed=5)
-        wanted = self._colours(positions, refinement.triangles, faces, weights)
+        wanted = self.colours(positions, refinement.triangles, faces, weights)
         # Vertices of tiny triangles may have no sample at all: they stay near what is around them.
         first = np.zeros(len(positions), dtype=np.int64)
         first[refinement.triangles.reshape(-1)] = np.repeat(np.arange(len(areas)), 3)
-        middle = self._colours(positions, refinement.triangles, first, np.full((len(first), 3), 1 / 3))
+        middle = self.colours(positions, refinement.triangles, first, np.full((len(first), 3), 1 / 3))
         fitted = np.clip(
             fit_vertices(faces, weights, refinement.triangles, wanted, middle, stiffness=STIFFNESS), 0, 255
         )
@@ -107,7 +110,7 @@ class Painter:
         values[:, :3] = exact_ycocg(fitted[:, :3])
         return Goal(canvas, values, areas)
 
-    def _colours(
+    def colours(
         self,
         positions: NDArray[np.float64],
         triangles: NDArray[np.int64],
@@ -130,7 +133,7 @@ class Painter:
         positions, triangles = self.shape.positions, self.shape.triangles
         count = len(triangles)
         faces, weights = sample_triangles(face_areas(positions, triangles), max(SAMPLES, 30 * count), seed=7)
-        colours = self._colours(positions, triangles, faces, weights)
+        colours = self.colours(positions, triangles, faces, weights)
         channels = colours.shape[1]
         number = np.bincount(faces, minlength=count)
         sums = np.stack([np.bincount(faces, colours[:, k], count) for k in range(channels)], axis=1)

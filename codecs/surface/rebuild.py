@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.image import Image, Texture, Wrap
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.codecs.colour.ycocg import display
+from squeeze3d.codecs.surface.atlas import UNITS
 from squeeze3d.codecs.surface.model import SHADES, Details, SurfaceModel
 from squeeze3d.codecs.surface.smooth_colours import FRACTION, dequantise
 from squeeze3d.geometry.normals import crease_normals
@@ -27,6 +29,10 @@ class Corners:
     """(N, 4) sRGB and alpha in [0, 1]; None where there is one colour."""
     normals: NDArray[np.float64]
     """(F, 3, 3) unit normals."""
+    uvs: NDArray[np.float64] | None = None
+    """(F, 3, 2) glTF texture coordinates; None where there is no picture."""
+    picture: NDArray[np.uint8] | None = None
+    """(H, W, 3) sRGB."""
 
 
 def grid_positions(cells: NDArray[np.integer], bits: int) -> NDArray[np.float64]:
@@ -40,6 +46,10 @@ def corners(model: SurfaceModel) -> Corners:
     base = grid_positions(model.cells, model.bits)
     shading = crease_normals(base, model.triangles, model.look.crease)
     normals = shading.normals[shading.groups]
+    if model.picture is not None:
+        place = model.picture.layout
+        uvs = place.uvs / (UNITS * np.array([place.width, place.height]))
+        return Corners(base, model.triangles, None, normals, uvs, model.picture.pixels)
     if model.details is None:
         return Corners(base, model.triangles, None, normals)
     canvas = model.details.canvas
@@ -78,13 +88,20 @@ def _shares(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[n
 
 
 def to_mesh(model: SurfaceModel) -> Mesh:
-    """Build a mesh in the asset's own frame. Vertices are split where shading creases or colours are cut."""
+    """Build a mesh in the asset's own frame.
+
+    Vertices are split where shading creases, colours are cut or pieces of a picture end.
+    """
     shown = corners(model)
     flat = shown.triangles.reshape(-1)
     shading = np.rint(shown.normals.reshape(-1, 3) * 127).astype(np.int64) + 128
-    # One vertex for each place and direction of shading.
+    # One vertex for each place and direction of shading, and each place in a picture.
     keys = flat << 24 | shading[:, 0] << 16 | shading[:, 1] << 8 | shading[:, 2]
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
+    if model.picture is not None:
+        spots = model.picture.layout.uvs.reshape(-1, 2)
+        keys = index.reshape(-1) << 36 | spots[:, 0] << 18 | spots[:, 1]
+        _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     vertex = flat[first]
     look = model.look
     red, green, blue, alpha = model.constant
@@ -98,6 +115,11 @@ def to_mesh(model: SurfaceModel) -> Mesh:
         unlit=look.unlit,
     )
     paint = None
+    uvs: tuple[NDArray[np.float32], ...] = ()
+    if shown.uvs is not None and shown.picture is not None:
+        image = Image.from_pixels(shown.picture, name="colours")
+        material = replace(material, base_colour_texture=Texture(image, wrap=(Wrap.CLAMP, Wrap.CLAMP)))
+        uvs = (shown.uvs.reshape(-1, 2)[first].astype(np.float32),)
     if shown.colours is not None:
         paint = shown.colours[vertex].astype(np.float32)
         paint[:, :3] = srgb_to_linear(paint[:, :3])
@@ -106,6 +128,7 @@ def to_mesh(model: SurfaceModel) -> Mesh:
         triangles=index.reshape(-1, 3).astype(np.int32),
         normals=shown.normals.reshape(-1, 3)[first].astype(np.float32),
         colours=paint,
+        uvs=uvs,
         material=0,
     )
     return Mesh((primitive,), (material,))

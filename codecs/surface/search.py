@@ -30,12 +30,17 @@ from squeeze3d.codecs.surface.options import (
     SurfaceOptions,
 )
 from squeeze3d.codecs.surface.paint import Goal
+from squeeze3d.codecs.surface.picture import Picture
+from squeeze3d.codecs.surface.portrait import Sitting
 from squeeze3d.codecs.surface.shapes import Care, Shape
 
 SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
 """Parts of the bytes that colours may have."""
 DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
 """Vertices of a canvas for each byte of colours."""
+TEXELS_PER_BYTE = (6.0, 9.0, 14.0, 21.0, 32.0, 48.0)
+"""The same where colours are a picture, by the same index."""
+PICTURE_START = 3
 CUTS = (float("inf"), 40.0)
 """Jumps of colour, in byte levels, above which edges are cut."""
 NEAR = 2.0
@@ -46,6 +51,14 @@ HEADER = 7
 """Bytes of a stream's parameters and hash."""
 FINEST_STEP, COARSEST_STEP = 0, 63
 STEPS_PER_OCTAVE = 9
+QUALITY_PER_OCTAVE = 16
+"""Of pictures."""
+FAST, SLOW = 8, 4
+"""Speeds of the coder of pictures, while searching and at the end."""
+FINAL_SAMPLES = 2
+"""Of a texel and direction, at the end."""
+FULL_PICTURE = 0.99
+"""Part of the room for a picture from which no finer one is tried, at the end."""
 FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
@@ -68,10 +81,13 @@ class Plan:
     """Index of `DENSITIES`."""
     cut: int = 0
     """Index of `CUTS`."""
+    picture: bool = False
+    """Whether colours are a picture."""
 
     def neighbours(self) -> Iterator[Plan]:
         """Plans that differ in one thing, those that often pay first."""
-        yield replace(self, cut=1 - self.cut)
+        if not self.picture:
+            yield replace(self, cut=1 - self.cut)
         for share in (self.share + 1, self.share - 1):
             if 0 <= share < len(SHARES):
                 yield replace(self, share=share)
@@ -128,7 +144,8 @@ class Search:
         self.measure = measure
         self.overhead = overhead + HEADER
         colour = options.colour
-        self._last_step = 24
+        self._last_step, self._last_quality = 24, 40
+        self.may_picture = builder.components == 3 and colour is Colour.AUTO
         self.plain = colour is Colour.CONSTANT or (colour is Colour.AUTO and builder.is_uniform)
 
     def best(self) -> Candidate | None:
@@ -171,6 +188,10 @@ class Search:
             for finer in (-1, 1):
                 attempt(replace(start, finer=finer))
             return best
+        if self.may_picture:
+            attempt(replace(start, picture=not start.picture, density=PICTURE_START))
+            if best is not None:
+                start = best.plan
         for far in (STRIDE, -STRIDE):
             share = min(max(start.share + far, 0), len(SHARES) - 1)
             if replace(start, share=share) not in known:
@@ -205,7 +226,7 @@ class Search:
             painter = builder.painter(shape)
             detail = options.detail or DEFAULT_DETAIL
             goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
-            model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP)))
+            model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP), careful=True))
         return Candidate(model, self.measure(model), builder.error(model), Plan(0))
 
     def _fitting(self, found: Candidate, target: int) -> Candidate | None:
@@ -233,6 +254,8 @@ class Search:
             return Candidate(model, shape.size + 3, self.builder.error(model), plan)
         left = room - shape.size
         painter = self.builder.painter(shape)
+        if plan.picture:
+            return self._pictured(plan, shape, left, care)
         spacing = (
             painter.spacing(self.options.detail * len(shape.triangles) / 2)
             if self.options.detail
@@ -241,25 +264,36 @@ class Search:
         goal = painter.goal(spacing, CUTS[plan.cut])
         if plan.cut and goal.canvas.flags is None:
             return None
-        found = self._finest(goal, left)
+        found = self._finest(goal, left, careful=care is Care.VIEWS)
         if found is None:
             return None
         details, size = found
         model = self.builder.detailed(shape, details)
         return Candidate(model, shape.size + size, self.builder.error(model), plan)
 
-    def _finest(self, goal: Goal, room: float) -> tuple[Details, float] | None:
+    def _pictured(self, plan: Plan, shape: Shape, room: float, care: Care) -> Candidate | None:
+        """A shape with the finest picture within `room` bytes."""
+        portraitist = self.builder.portraitist(shape)
+        texel = portraitist.texel(TEXELS_PER_BYTE[plan.density] * room)
+        sitting = portraitist.sitting(texel, FINAL_SAMPLES if care is Care.VIEWS else 1)
+        picture = None if sitting is None else self._finest_picture(sitting, room, care)
+        if picture is None:
+            return None
+        model = self.builder.pictured(shape, picture)
+        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan)
+
+    def _finest(self, goal: Goal, room: float, *, careful: bool) -> tuple[Details, float] | None:
         """The finest colours within `room` bytes, nearly."""
         if self.options.step:
             step = _step_number(self.options.step)
-            details = goal.details(step)
+            details = goal.details(step, careful=careful)
             size = self._colour_bytes(details)
             return (details, size) if size <= room else None
         low, high = FINEST_STEP - 1, COARSEST_STEP + 1
         guess, best = self._last_step, None
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
-            details = goal.details(guess)
+            details = goal.details(guess, careful=careful)
             size = self._colour_bytes(details)
             if size <= room:
                 best, high = (details, size), guess
@@ -272,6 +306,27 @@ class Search:
                 -1 if size <= room else 1
             )
         self._last_step = high if best is not None else self._last_step
+        return best
+
+    def _finest_picture(self, sitting: Sitting, room: float, care: Care) -> Picture | None:
+        """The finest picture within `room` bytes, nearly."""
+        speed, full = (SLOW, FULL_PICTURE) if care is Care.VIEWS else (FAST, FULL)
+        low, high = -1, 101
+        guess, best = self._last_quality, None
+        while high - low > 1:
+            guess = min(max(guess, low + 1), high - 1)
+            picture = sitting.picture(guess, subsampled=False, speed=speed)
+            size = len(picture.data) + 1
+            if size <= room:
+                best, low = picture, guess
+                if size > full * room:
+                    break
+            else:
+                high = guess
+            guess += int(np.clip(np.rint(QUALITY_PER_OCTAVE * np.log2(room / size)), -16, 16)) or (
+                1 if size <= room else -1
+            )
+        self._last_quality = max(low, 0)
         return best
 
     def _colour_bytes(self, details: Details) -> float:

@@ -101,7 +101,7 @@ def test_flat_colours_are_cut_apart() -> None:
     shape = builder.shapes.shape(40, 10, Care.NONE)
     painter = builder.painter(shape)
     spacing = painter.spacing(len(shape.cells))
-    smooth, cut = (builder.detailed(shape, painter.goal(spacing, above).details(8)) for above in CUTS)
+    smooth, cut = (builder.detailed(shape, painter.goal(spacing, above).details(8, careful=True)) for above in CUTS)
     assert cut.details is not None
     assert cut.details.canvas.flags is not None
     assert builder.error(cut) < builder.error(smooth) / 2

@@ -1,0 +1,69 @@
+"""Pictures of the original on a quantised shape: laid flat, painted, coded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze3d.codecs.surface.atlas import TEXELS, Atlas
+from squeeze3d.codecs.surface.baking import Colours, bake
+from squeeze3d.codecs.surface.charts import Charts
+from squeeze3d.codecs.surface.model import MAX_PICTURE_FACES
+from squeeze3d.codecs.surface.picture import Picture, layout, pieces
+from squeeze3d.codecs.surface.shapes import Shape
+from squeeze3d.geometry.sampling import face_areas
+from squeeze3d.texture.av1 import encode_still
+
+
+@dataclass(frozen=True, eq=False)
+class Sitting:
+    """What a picture should show."""
+
+    texel: int
+    layout: Atlas
+    pixels: NDArray[np.uint8]
+    """(H, W, 3)."""
+
+    def picture(self, quality: int, *, subsampled: bool, speed: int) -> Picture:
+        """The colours, coded."""
+        data = encode_still(self.pixels, quality, subsampled=subsampled, speed=speed)
+        return Picture(self.texel, subsampled, data, self.layout)
+
+
+class Portraitist:
+    """Paints pictures of one shape.
+
+    Parameters
+    ----------
+    colours : of the original, at triangles and barycentric coordinates of the shape.
+    """
+
+    def __init__(self, shape: Shape, colours: Colours) -> None:
+        self.shape, self.colours = shape, colours
+        self._sittings: dict[tuple[int, int], Sitting | None] = {}
+
+    @cached_property
+    def pieces(self) -> Charts:
+        """The shape, laid flat."""
+        return pieces(self.shape.triangles, self.shape.cells)
+
+    def texel(self, texels: float) -> int:
+        """Number of the texel size that lays about so many texels on the shape."""
+        area = face_areas(self.shape.cells.astype(np.float64), self.shape.triangles).sum()
+        side = 64 * np.sqrt(area / max(texels, 1))
+        return int(np.clip(np.rint(4 * (np.log2(max(side, 1)) - 4)), 0, len(TEXELS) - 1))
+
+    def sitting(self, texel: int, samples: int) -> Sitting | None:
+        """The colours in texels of a size, each from `samples` squared places; None if there would be too many."""
+        key = texel, samples
+        if key not in self._sittings:
+            found = layout(self.pieces, texel) if len(self.shape.triangles) <= MAX_PICTURE_FACES else None
+            result = None
+            if found is not None:
+                values = bake(found, self.colours, samples)
+                result = Sitting(texel, found, np.clip(np.rint(values), 0, 255).astype(np.uint8))
+            self._sittings[key] = result
+        return self._sittings[key]
