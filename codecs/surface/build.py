@@ -113,7 +113,6 @@ class SurfaceBuilder:
         if shape not in self._portraitists:
             colours = partial(self.painter(shape).colours, shape.positions, shape.triangles)
             self._portraitists[shape] = Portraitist(shape, colours)
-            )
         return self._portraitists[shape]
 
     def constant(self, shape: Shape) -> SurfaceModel:

@@ -37,7 +37,7 @@ class Goal:
     """(F,) of the refined triangles."""
 
     def details(self, step: int, *, careful: bool) -> Details:
-        """The colours, quantised; `careful` where bits are weighed against errors, which takes several times as long."""
+        """The colours, quantised; `careful` weighs bits against errors, which takes several times as long."""
         canvas = self.canvas
         if careful:
             values = rounded(canvas.hierarchy, self.values, step, canvas.refinement.triangles, self.areas)
