@@ -6,10 +6,13 @@ waits for the compiler. Where nothing can be written, each process compiles anew
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import numba
+
+from squeeze3d import startup
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,3 +26,22 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     except RuntimeError:  # There is no place to keep it.
         result = numba.njit(nogil=True)(function)
     return result
+
+
+def _leave_out_blas() -> None:
+    """Load numba's arrays without `scipy.linalg`.
+
+    numba asks for it at the first call, to know whether `np.correlate` would work. That takes 0.2 s, and nothing here
+    is compiled with it.
+    """
+    if "scipy.linalg" in sys.modules:
+        return
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        del sys.modules["scipy.linalg"]
+
+
+if startup.lean:
+    _leave_out_blas()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.compiled import compiled
+
 
 def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """(F,) order of (F, 3) triangles, as 3 * index + first corner.
@@ -12,18 +14,9 @@ def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDAr
     Pieces come from left to right, as the first corner of a start is coded by its distance to the one before. Each is
     entered by its smallest triangle: the second and third corner of a start cost most.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     if not len(triangles):
         return np.zeros(0, dtype=np.int64)
-    count = len(cells)
-    a, b = triangles[:, [0, 1]].reshape(-1), triangles[:, [1, 2]].reshape(-1)
-    _, labels = connected_components(
-        coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count)), directed=False
-    )
-    # Vertices that no triangle uses are pieces of their own.
-    piece = np.unique(labels[triangles[:, 0]], return_inverse=True)[1].reshape(-1)
+    piece = np.unique(_pieces(triangles, len(cells)), return_inverse=True)[1].reshape(-1)
     corners = cells[triangles]
     around = np.abs(corners - corners[:, [1, 2, 0]]).sum(axis=(1, 2))
     first = corners[:, :, 0].argmin(axis=1)
@@ -32,4 +25,29 @@ def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDAr
     heads = by_size[np.unique(piece[by_size], return_index=True)[1]]
     order = np.lexsort((np.arange(len(triangles)), around, piece, left[heads][piece]))
     result: NDArray[np.int64] = 3 * order + first[order]
+    return result
+
+
+@compiled
+def _pieces(triangles, count):  # type: ignore[no-untyped-def]
+    """(F,) smallest vertex that each triangle is connected with."""
+    parent = np.arange(count)
+    for f in range(len(triangles)):
+        root = triangles[f, 0]
+        while parent[root] != root:
+            parent[root] = parent[parent[root]]
+            root = parent[root]
+        for k in range(1, 3):
+            other = triangles[f, k]
+            while parent[other] != other:
+                parent[other] = parent[parent[other]]
+                other = parent[other]
+            parent[max(root, other)] = min(root, other)
+            root = min(root, other)
+    result = np.empty(len(triangles), np.int64)
+    for f in range(len(triangles)):
+        root = triangles[f, 0]
+        while parent[root] != root:
+            root = parent[root]
+        result[f] = root
     return result

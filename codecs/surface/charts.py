@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from squeeze3d.codecs.surface.cuts import InnerEdges
 from squeeze3d.compiled import compiled
 
-FLATNESS = 0.72
+FLATNESS = 0.65
 """Length of the mean normal of a piece, at least: a half cylinder has 0.64. Part of the format, as all that follow."""
 ROUNDNESS = 0.15
 """What a border that merging does not take away costs, against what bending costs."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.surface.refinement import Refinement
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.edges import edges_of
 
 UNIT = 1 << 12
 """Weights of a prediction sum to this."""
@@ -108,19 +109,29 @@ def hierarchy(refinement: Refinement, triangles: NDArray[np.int64]) -> Hierarchy
 
 def _areas(refinement: Refinement) -> NDArray[np.int64]:
     """(N,) about how much surface is next to each vertex: at least 1."""
-    p = refinement.cells[refinement.triangles]
-    u, v = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
-    cross = np.sort(np.abs(np.cross(u, v)), axis=1)
-    # Length of the cross product without a root, to 8 %.
-    size = cross[:, 2] + (3 * (cross[:, 0] + cross[:, 1]) >> 3)
-    total = np.zeros(len(refinement.cells), dtype=np.int64)
-    for corner in range(3):
-        np.add.at(total, refinement.triangles[:, corner], size >> 6)
+    total = _around(refinement.cells, refinement.triangles)
     # Added up in two parts, each of which stays far below 2**63.
     whole = (int((total >> 20).sum()) << 20) + int((total & 0xFFFFF).sum())
     mean = max(whole // max(len(total), 1), 1)
     # Scaled to about 256 each; the limits keep all sums far below 2**63.
     return np.clip(total * 256 // mean if mean < 1 << 30 else total // (mean >> 8), 16, 1 << 16)
+
+
+@compiled
+def _around(cells, triangles):  # type: ignore[no-untyped-def]
+    """(N,) sums over the triangles around each vertex of twice their areas, about, of 64."""
+    total = np.zeros(len(cells), np.int64)
+    for f in range(len(triangles)):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        ux, uy, uz = cells[b, 0] - cells[a, 0], cells[b, 1] - cells[a, 1], cells[b, 2] - cells[a, 2]
+        vx, vy, vz = cells[c, 0] - cells[a, 0], cells[c, 1] - cells[a, 1], cells[c, 2] - cells[a, 2]
+        x, y, z = abs(uy * vz - uz * vy), abs(uz * vx - ux * vz), abs(ux * vy - uy * vx)
+        # Length of the cross product without a root, to 8 %.
+        largest = max(x, y, z)
+        size = largest + (3 * (x + y + z - largest) >> 3)
+        for v in (a, b, c):
+            total[v] += size >> 6
+    return total
 
 
 @compiled
@@ -149,7 +160,7 @@ def _coarsened(refinement: Refinement, triangles: NDArray[np.int64], amount: NDA
     """Levels of the coded mesh, fine to coarse. `amount` is changed."""
     count = refinement.base
     places = refinement.cells[:count]
-    edges = _unique_edges(triangles.reshape(-1), np.roll(triangles, -1, axis=1).reshape(-1), count)
+    edges = edges_of(triangles, count).ends
     active = np.arange(count)
     levels = []
     while len(active) > 1:

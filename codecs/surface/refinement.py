@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.compiled import compiled
+from squeeze3d.geometry.edges import edges_of
+
 MAX_ROUNDS = 7
 """Part of the format."""
 
@@ -56,55 +59,85 @@ def refine(triangles: NDArray[np.int64], cells: NDArray[np.int64], spacing: int,
     rounds = []
     for _ in range(MAX_ROUNDS):
         count = len(places)
-        start, end = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
-        keys, index = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_inverse=True)
-        index = index.reshape(-1)
-        a, b = keys // count, keys % count
-        # Squares of differences below 2**26 stay below 2**54.
-        cut = ((places[a] - places[b]) ** 2).sum(axis=1) > spacing * spacing
+        edges = edges_of(faces, count)
+        a, b = edges.ends.T
+        cut = _too_long(places, edges.ends, spacing * spacing)
         number = int(np.count_nonzero(cut))
         if number == 0 or count + number > most:
             break
-        middle = np.full(len(keys), -1, dtype=np.int64)
+        middle = np.full(len(cut), -1, dtype=np.int64)
         middle[cut] = count + np.arange(number)
-        rounds.append(Midpoints(np.stack([a[cut], b[cut]], axis=1)))
-        places = np.concatenate([places, (places[a[cut]] + places[b[cut]]) >> 1])
-        faces, owners = _cut(faces, owners, middle[index].reshape(-1, 3), places)
+        a, b = a[cut], b[cut]
+        rounds.append(Midpoints(np.stack([a, b], axis=1)))
+        places = np.concatenate([places, (places[a] + places[b]) >> 1])
+        faces, owners = _cut(faces, owners, middle, edges.index, places)
     return Refinement(base, tuple(rounds), places, faces, owners)
 
 
-def _cut(
-    faces: NDArray[np.int64], owners: NDArray[np.int64], middle: NDArray[np.int64], places: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Triangles after a round; `middle` has the midpoint of each edge (corner k to k + 1), -1 where it stays."""
-    cuts = np.count_nonzero(middle >= 0, axis=1)
-    # Turned so that a single cut is edge 0, and a single whole edge is edge 2.
-    turn = np.zeros(len(faces), dtype=np.int64)
-    turn[cuts == 1] = np.argmax(middle[cuts == 1] >= 0, axis=1)
-    turn[cuts == 2] = (np.argmax(middle[cuts == 2] < 0, axis=1) + 1) % 3
-    order = (np.arange(3) + turn[:, None]) % 3
-    a, b, c = np.take_along_axis(faces, order, axis=1).T
-    m, n, o = np.take_along_axis(middle, order, axis=1).T
-    parts: list[tuple[NDArray[np.intp], NDArray[np.int64]]] = []
+@compiled
+def _too_long(places, ends, limit):  # type: ignore[no-untyped-def]
+    """(E,) whether the square of the length of each edge is above the limit."""
+    result = np.zeros(len(ends), np.bool_)
+    for e in range(len(ends)):
+        total = 0
+        for axis in range(3):
+            # Squares of differences below 2**26 stay below 2**54.
+            step = places[ends[e, 0], axis] - places[ends[e, 1], axis]
+            total += step * step
+        result[e] = total > limit
+    return result
 
-    def add(chosen: NDArray[np.bool_], *corners: NDArray[np.int64]) -> None:
-        which = np.flatnonzero(chosen)
-        parts.append((which, np.stack([corner[which] for corner in corners], axis=1)))
 
-    add(cuts == 0, a, b, c)
-    add(cuts == 1, a, m, c)
-    add(cuts == 1, m, b, c)
-    add(cuts == 2, m, b, n)
-    shorter = ((places[a] - places[n]) ** 2).sum(axis=1) <= ((places[m] - places[c]) ** 2).sum(axis=1)
-    add((cuts == 2) & shorter, a, m, n)
-    add((cuts == 2) & shorter, a, n, c)
-    add((cuts == 2) & ~shorter, a, m, c)
-    add((cuts == 2) & ~shorter, m, n, c)
-    add(cuts == 3, a, m, o)
-    add(cuts == 3, m, b, n)
-    add(cuts == 3, o, n, c)
-    add(cuts == 3, m, n, o)
-    source = np.concatenate([which for which, _ in parts])
-    result = np.concatenate([corners for _, corners in parts])
-    order = np.argsort(source, kind="stable")
-    return result[order], owners[source[order]]
+@compiled
+def _square(places, a, b):  # type: ignore[no-untyped-def]
+    x, y, z = places[a, 0] - places[b, 0], places[a, 1] - places[b, 1], places[a, 2] - places[b, 2]
+    return x * x + y * y + z * z
+
+
+@compiled
+def _cut(faces, owners, middle, index, places):  # type: ignore[no-untyped-def]
+    """Triangles after a round, and their owners.
+
+    `middle` has the midpoint of each edge, -1 where it stays; `index` the edge from each corner to the next.
+    """
+    size = len(faces)
+    for corner in range(3 * len(faces)):
+        if middle[index[corner]] >= 0:
+            size += 1
+    result, source = np.empty((size, 3), np.int64), np.empty(size, np.int64)
+    halves = np.empty(3, np.int64)
+    n = 0
+    for f in range(len(faces)):
+        cuts, first_cut, first_whole = 0, -1, -1
+        for k in range(3):
+            halves[k] = middle[index[3 * f + k]]
+            if halves[k] >= 0:
+                cuts += 1
+                first_cut = k if first_cut < 0 else first_cut
+            else:
+                first_whole = k if first_whole < 0 else first_whole
+        # Turned so that a single cut is edge 0, and a single whole edge is edge 2.
+        turn = first_cut if cuts == 1 else ((first_whole + 1) % 3 if cuts == 2 else 0)
+        a, b, c = faces[f, turn], faces[f, (turn + 1) % 3], faces[f, (turn + 2) % 3]
+        p, q, r = halves[turn], halves[(turn + 1) % 3], halves[(turn + 2) % 3]
+        source[n : n + cuts + 1] = owners[f]
+        if cuts == 0:
+            result[n, 0], result[n, 1], result[n, 2] = a, b, c
+        elif cuts == 1:
+            result[n, 0], result[n, 1], result[n, 2] = a, p, c
+            result[n + 1, 0], result[n + 1, 1], result[n + 1, 2] = p, b, c
+        elif cuts == 2:
+            result[n, 0], result[n, 1], result[n, 2] = p, b, q
+            if _square(places, a, q) <= _square(places, p, c):
+                result[n + 1, 0], result[n + 1, 1], result[n + 1, 2] = a, p, q
+                result[n + 2, 0], result[n + 2, 1], result[n + 2, 2] = a, q, c
+            else:
+                result[n + 1, 0], result[n + 1, 1], result[n + 1, 2] = a, p, c
+                result[n + 2, 0], result[n + 2, 1], result[n + 2, 2] = p, q, c
+        else:
+            result[n, 0], result[n, 1], result[n, 2] = a, p, r
+            result[n + 1, 0], result[n + 1, 1], result[n + 1, 2] = p, b, q
+            result[n + 2, 0], result[n + 2, 1], result[n + 2, 2] = r, q, c
+            result[n + 3, 0], result[n + 3, 1], result[n + 3, 2] = p, q, r
+        n += cuts + 1
+    return result, source

@@ -5,6 +5,7 @@ What depends on the original alone is made once for each `Shapes`; a search then
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryMeter
 from squeeze3d.bitstream.pose import Pose
-from squeeze3d.codecs.meshes import encode_mesh, settle_mesh
+from squeeze3d.codecs.meshes import settle_mesh
 from squeeze3d.codecs.surface.judge import Judge
 from squeeze3d.codecs.surface.model import MAX_BITS
 from squeeze3d.codecs.surface.rebuild import grid_positions
@@ -109,6 +110,7 @@ class Shapes:
     @cached_property
     def log(self) -> Collapses:
         """All simplifications."""
+        _ = self._rendered  # Another core draws what the next step needs.
         return collapses(self.mesh, self.exposure, self._jumps())
 
     def _jumps(self) -> NDArray[np.float64]:
@@ -131,11 +133,24 @@ class Shapes:
         return result.reshape(count, 3)
 
     @cached_property
+    def _rendered(self) -> Future[ViewTargets]:
+        """The views, on their way. Nobody may ask for averaged colours before they are there."""
+        pool = ThreadPoolExecutor(1)
+        result = pool.submit(
+            ViewTargets.render,
+            self.surface,
+            centre=self.pose.centre,
+            scale=self.pose.scale,
+            views=VIEWS,
+            resolution=RESOLUTION,
+        )
+        pool.shutdown(wait=False)
+        return result
+
+    @cached_property
     def targets(self) -> ViewTargets:
         """Views of the original."""
-        return ViewTargets.render(
-            self.surface, centre=self.pose.centre, scale=self.pose.scale, views=VIEWS, resolution=RESOLUTION
-        )
+        return self._rendered.result()
 
     @cached_property
     def judge(self) -> Judge:
@@ -177,8 +192,9 @@ class Shapes:
         if key not in self._shapes:
             mesh = self.reduced(count, care)
             while True:
-                cells, index = np.unique(self._cells(mesh, bits), axis=0, return_inverse=True)
-                index = index.reshape(-1)
+                placed = self._cells(mesh, bits)
+                _, first, index = np.unique(_keys(placed, bits), return_index=True, return_inverse=True)
+                cells, index = placed[first], index.reshape(-1)
                 snapped = TriangleMesh(cells.astype(np.float64), index[mesh.triangles]).cleaned()
                 if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
                     break
@@ -187,9 +203,8 @@ class Shapes:
                 bits += 1  # Needles collapse on a coarse grid, and the far ends of the shape with them.
             single = one_sided(snapped)
             exact = _unrounded(mesh.positions, index, cells, single.positions, bits)
-            coded = settle_mesh(single.triangles, exact, bits, SETTLED_STEP, SETTLED_TOLERANCE)
             meter = BinaryMeter()
-            coded = encode_mesh(meter, coded.triangles, coded.cells, bits, SETTLED_STEP, in_order=True)
+            coded = settle_mesh(single.triangles, exact, bits, SETTLED_STEP, SETTLED_TOLERANCE, meter)
             folded = len(single.triangles) < len(snapped.triangles)
             self._shapes[key] = Shape(coded.triangles, coded.cells, bits, SETTLED_STEP, meter.bits / 8, folded)
         return self._shapes[key]
@@ -224,6 +239,7 @@ class Shapes:
         weights: NDArray[np.float64],
     ) -> Hits:
         """Original surface seen from outside at points of a simplified one."""
+        self._rendered.result()
         points = np.einsum("nkc,nk->nc", positions[triangles[faces]], weights)
         return self.query.outer_layer(points, face_normals(positions, triangles)[faces], LAYER_REACH)
 
@@ -248,12 +264,14 @@ def _unrounded(
     # Vertices that were moved to the side of the box stay there.
     exact = np.where(np.abs(exact - cells) > 1, cells, exact)
 
-    def keys(places: NDArray[np.integer]) -> NDArray[np.int64]:
-        x, y, z = places.astype(np.int64).T
-        return (x << bits | y) << bits | z
-
-    result: NDArray[np.float64] = exact[np.searchsorted(keys(cells), keys(kept.astype(np.int64)))]
+    result: NDArray[np.float64] = exact[np.searchsorted(_keys(cells, bits), _keys(kept.astype(np.int64), bits))]
     return np.clip(result, 0, (1 << bits) - 1)
+
+
+def _keys(cells: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """(N,) numbers of (N, 3) cells, in lexicographic order."""
+    x, y, z = cells.T
+    return (x << bits | y) << bits | z
 
 
 def _keeps_box(kept: NDArray[np.float64], cells: NDArray[np.int64]) -> bool:

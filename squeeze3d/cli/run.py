@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from squeeze3d import startup
 from squeeze3d.cli.failure import Failure, StdoutTakenError
 from squeeze3d.cli.report import print_failure, write_document
 from squeeze3d.cli.signals import as_interrupts
@@ -26,6 +27,7 @@ def run(argv: Sequence[str] | None) -> int:
         warnings.simplefilter("ignore")
     if argv is None:
         leave_out_plotting()
+        startup.lean = True
     with as_interrupts():
         try:
             return _dispatch(arguments)

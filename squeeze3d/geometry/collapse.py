@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.edges import first_rows
 from squeeze3d.geometry.simplify import TriangleMesh
 
 BORDER = 1.0
@@ -61,8 +62,8 @@ class Collapses:
 
 def one_sided(mesh: TriangleMesh) -> TriangleMesh:
     """Without the second of two triangles that differ in orientation alone."""
-    _, first = np.unique(np.sort(mesh.triangles, axis=1), axis=0, return_index=True)
-    return TriangleMesh(mesh.positions, mesh.triangles[np.sort(first)]).cleaned()
+    first = first_rows(np.sort(mesh.triangles, axis=1), len(mesh.positions))
+    return TriangleMesh(mesh.positions, mesh.triangles[first]).cleaned()
 
 
 def collapses(
@@ -85,9 +86,8 @@ def collapses(
     kept = index[kept]
     positions = mesh.positions[used]
     # Orientation does not matter for what is a copy: both sides are drawn.
-    _, first = np.unique(np.sort(kept, axis=1), axis=0, return_index=True)
+    first = first_rows(np.sort(kept, axis=1), len(positions))
     proper = (kept[:, 0] != kept[:, 1]) & (kept[:, 1] != kept[:, 2]) & (kept[:, 2] != kept[:, 0])
-    first = np.sort(first)
     first = first[proper[first]]
     triangles = np.ascontiguousarray(kept[first])
     quadrics = _quadrics(positions, triangles, weights[shown][first], jumps[shown][first])

@@ -1,4 +1,4 @@
-"""Shading normals from geometry: smooth where faces meet softly, split at creases. NumPy alone, linear time."""
+"""Shading normals from geometry: smooth where faces meet softly, split at creases. Linear time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.compiled import compiled
+from squeeze3d.geometry.edges import edges_of
 from squeeze3d.geometry.sampling import face_areas, face_normals
 
 
@@ -25,24 +27,12 @@ def crease_normals(positions: NDArray[np.floating], triangles: NDArray[np.intege
 
     180 smooths everything that is connected by an edge, 0 shades every face flat.
     """
-    count = len(triangles)
+    triangles = np.ascontiguousarray(triangles, dtype=np.int64).reshape(-1, 3)
     normals = face_normals(positions, triangles)
     areas = face_areas(positions, triangles)
-    labels = np.arange(3 * count)
-    first, second = _linked_corners(np.asarray(triangles, dtype=np.int64), normals, angle)
-    # Connected corners get the smallest number among them. Trees of labels are joined at their roots and flattened, so
-    # that a fan of n faces takes about log n rounds, whatever their order.
-    while len(first):
-        low, high = np.minimum(labels[first], labels[second]), np.maximum(labels[first], labels[second])
-        apart = low != high
-        first, second = first[apart], second[apart]
-        np.minimum.at(labels, high[apart], low[apart])
-        while not np.array_equal(labels, flatter := labels[labels]):
-            labels = flatter
-    kept, groups = np.unique(labels, return_inverse=True)
-    groups = groups.reshape(count, 3)
-    sums = np.zeros((len(kept), 3))
-    np.add.at(sums, groups.reshape(-1), np.repeat(normals * areas[:, None], 3, axis=0))
+    edges = edges_of(triangles, int(triangles.max(initial=-1)) + 1)
+    groups, kept = _grouped(triangles, edges.index, len(edges.ends), normals, np.cos(np.radians(angle)) - 1e-9)
+    sums = _summed(groups, len(kept), normals * areas[:, None])
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     # Where faces lie back to back their normals cancel out, and what is left is rounding: the first face decides.
     clear = length > 1e-6 * np.bincount(groups.reshape(-1), np.repeat(areas, 3), len(kept))[:, None]
@@ -52,26 +42,66 @@ def crease_normals(positions: NDArray[np.floating], triangles: NDArray[np.intege
     return CreaseNormals(groups, unit)
 
 
-def _linked_corners(
-    triangles: NDArray[np.int64], normals: NDArray[np.float64], angle: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of corners (flat index) at one vertex whose faces meet softly across an edge of that vertex."""
-    count = len(triangles)
-    start = triangles.reshape(-1)
-    end = np.roll(triangles, -1, axis=1).reshape(-1)
-    from_corner = np.arange(3 * count)
-    to_corner = (np.arange(count)[:, None] * 3 + (np.arange(3) + 1) % 3).reshape(-1)
-    size = int(triangles.max()) + 1 if count else 1
-    forward, backward = start * size + end, end * size + start
-    order = np.argsort(forward, kind="stable")
-    place = np.minimum(np.searchsorted(forward[order], backward), len(order) - 1)
-    twin = order[place]
-    soft = forward[twin] == backward
-    cosine = (normals[np.arange(3 * count) // 3] * normals[twin // 3]).sum(axis=1)
-    soft &= cosine >= np.cos(np.radians(angle)) - 1e-9
-    edges = np.flatnonzero(soft)
-    # The twin runs the other way: its end is our start.
-    return (
-        np.concatenate([from_corner[edges], to_corner[edges]]),
-        np.concatenate([to_corner[twin[edges]], from_corner[twin[edges]]]),
-    )
+@compiled
+def _grouped(triangles, index, edge_count, normals, least):  # type: ignore[no-untyped-def]
+    """(F, 3) group of each corner, and the first corner of each group.
+
+    Corners belong together if they are at one vertex and their faces meet there at an edge that both run along in
+    opposite ways, with a cosine between their normals of at least `least`.
+    """
+    size = 3 * len(triangles)
+    first = np.full((edge_count, 2), -1, np.int64)
+    for corner in range(size):
+        f, k = corner // 3, corner % 3
+        way = 1 if triangles[f, k] > triangles[f, (k + 1) % 3] else 0
+        if first[index[corner], way] < 0:
+            first[index[corner], way] = corner
+    parent = np.arange(size)
+    for corner in range(size):
+        f, k = corner // 3, corner % 3
+        start, end = triangles[f, k], triangles[f, (k + 1) % 3]
+        twin = first[index[corner], 0 if start >= end else 1]
+        if twin < 0:
+            continue
+        g, j = twin // 3, twin % 3
+        cosine = normals[f, 0] * normals[g, 0] + normals[f, 1] * normals[g, 1] + normals[f, 2] * normals[g, 2]
+        if not cosine >= least:
+            continue
+        # The twin runs the other way: its end is our start.
+        for side in range(2):
+            one = corner if side == 0 else 3 * f + (k + 1) % 3
+            other = 3 * g + (j + 1) % 3 if side == 0 else twin
+            while parent[one] != one:
+                parent[one] = parent[parent[one]]
+                one = parent[one]
+            while parent[other] != other:
+                parent[other] = parent[parent[other]]
+                other = parent[other]
+            # The smallest corner is the root, so that roots come first below.
+            parent[max(one, other)] = min(one, other)
+    groups = np.empty(size, np.int64)
+    kept = np.empty(size, np.int64)
+    number = 0
+    for corner in range(size):
+        root = corner
+        while parent[root] != root:
+            root = parent[root]
+        parent[corner] = root
+        if root == corner:
+            kept[number] = corner
+            groups[corner] = number
+            number += 1
+        else:
+            groups[corner] = groups[root]
+    return groups.reshape(-1, 3), kept[:number].copy()
+
+
+@compiled
+def _summed(groups, count, vectors):  # type: ignore[no-untyped-def]
+    """(count, 3) sums over the corners of each group, of what their faces have."""
+    sums = np.zeros((count, 3))
+    for f in range(len(groups)):
+        for k in range(3):
+            for axis in range(3):
+                sums[groups[f, k], axis] += vectors[f, axis]
+    return sums

@@ -81,6 +81,12 @@ class SurfaceQuery:
         faces = np.where(np.isfinite(length), answer["primitive_ids"].numpy(), 0).astype(np.int64)
         return self._hits(faces, answer["primitive_uvs"].numpy().astype(np.float64)), length
 
+    def hidden(self, rays: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(N,) whether each of (N, 6) rays hits anything: faster than `cast`, as any hit will do."""
+        answer = self._scene.test_occlusions(self._tensor(np.asarray(rays, dtype=np.float32)))
+        result: NDArray[np.bool_] = answer.numpy()
+        return result
+
     def _hits(self, faces: NDArray[np.int64], uv: NDArray[np.float64]) -> Hits:
         weights = np.concatenate([1 - uv.sum(axis=1, keepdims=True), uv], axis=1)
         corners = self._positions[self._triangles[faces]]

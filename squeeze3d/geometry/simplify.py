@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.geometry.edges import first_rows
 from squeeze3d.geometry.native import open3d
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
@@ -50,9 +51,10 @@ class TriangleMesh:
         # Rotate the smallest index to the front: same triangle, same row, orientation kept.
         shift = faces.argmin(axis=1)[:, None]
         faces = np.take_along_axis(faces, (np.arange(3) + shift) % 3, axis=1)
-        _, first = np.unique(faces, axis=0, return_index=True)
-        faces = faces[np.sort(first)]
-        used = np.unique(faces)
+        faces = faces[first_rows(faces, len(self.positions))]
+        in_use = np.zeros(len(self.positions), dtype=bool)
+        in_use[faces] = True
+        used = np.flatnonzero(in_use)
         index = np.zeros(len(self.positions), dtype=np.int64)
         index[used] = np.arange(len(used))
         return TriangleMesh(self.positions[used], index[faces])

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.edges import edges_of
 from squeeze3d.geometry.sampling import face_areas, face_normals
 from squeeze3d.geometry.simplify import TriangleMesh
 from squeeze3d.geometry.surface import Surface
@@ -230,10 +231,8 @@ class _Frame:
         self.targets = targets
         self.surface_weight, self.colour_weight, self.normal_weight = surface_weight, colour_weight, normal_weight
         self.triangles = np.ascontiguousarray(mesh.triangles, dtype=np.int64)
-        sides = self.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        sides = np.sort(sides, axis=1)
-        self.edges, index = np.unique(sides, axis=0, return_inverse=True)
-        index = index.reshape(-1)
+        edges = edges_of(self.triangles, len(mesh.positions))
+        self.edges, index = edges.ends, edges.index
         self.face_edges = index.reshape(-1, 3)
         """(F, 3) edges from corner 0 to 1, 1 to 2 and 2 to 0."""
         order = np.argsort(index, kind="stable")

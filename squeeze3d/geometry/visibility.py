@@ -41,12 +41,14 @@ def seen_share(
     points, normals = np.asarray(points, dtype=np.float64), np.asarray(normals, dtype=np.float64)
     directions = _directions() if directions is None else directions
     total = np.zeros(len(points))
+    lifted = points + LIFT * normals
     for direction in directions:
         cosine = normals @ direction
         facing = np.flatnonzero(cosine > _GRAZING)
-        starts = points[facing] + LIFT * normals[facing]
-        rays = np.concatenate([starts, np.broadcast_to(direction, starts.shape)], axis=1)
-        free = ~np.isfinite(query.cast(rays)[1])
+        rays = np.empty((len(facing), 6), dtype=np.float32)
+        rays[:, :3] = lifted[facing]
+        rays[:, 3:] = direction
+        free = ~query.hidden(rays)
         total[facing[free]] += cosine[facing[free]]
     result: NDArray[np.float64] = total / len(directions)
     return result
