@@ -16,12 +16,16 @@ from squeeze3d.assets.image import Wrap
 from squeeze3d.codecs.surface.rebuild import Corners
 from squeeze3d.compiled import compiled
 from squeeze3d.geometry.normals import crease_normals
-from squeeze3d.geometry.view_fit import ViewTargets
-from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, lit
+from squeeze3d.geometry.surface import Surface
+from squeeze3d.render.camera import fitting_rig
+from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, MeshRenderer, lit
 from squeeze3d.render.raster import Fragments, draw, project
 from squeeze3d.texture.lookup import PixelGrid
 from squeeze3d.texture.mipmap import MipMap
 
+VIEWS, RESOLUTION, SAMPLES = 10, 176, 2
+"""Pictures, and samples of a pixel in each direction: outlines and dense colours count as much as where they will be
+measured. With single samples, shapes looked more important than they are."""
 FLOOR = 1e-6
 """Squared error that nobody sees: 60 dB."""
 CLAY = 0.6
@@ -31,32 +35,36 @@ CREASE = 40.0
 
 
 class Judge:
-    """Compares decoded models with one original, in the frame of `targets`."""
+    """Compares decoded models with one original.
 
-    def __init__(self, targets: ViewTargets) -> None:
-        self.targets = targets
-        cameras = targets.cameras
-        self._parallel = cameras[0].fov is None
-        self._rays = np.stack([camera.rays()[..., 3:].reshape(*camera.resolution, 3) for camera in cameras])
-        self._rays = self._rays / np.linalg.norm(self._rays, axis=3, keepdims=True)
+    Parameters
+    ----------
+    surface : the original.
+    centre, scale : models are in coordinates (place - centre) / scale of the surface.
+    """
 
-    @cached_property
-    def _lit(self) -> NDArray[np.float32]:
-        return self._under_light(self.targets.colours)
+    def __init__(self, surface: Surface, centre: NDArray[np.float64], scale: float) -> None:
+        rig = fitting_rig(surface.bounds, views=VIEWS, resolution=RESOLUTION)
+        images = MeshRenderer(surface).render(rig, supersample=SAMPLES, channels=("albedo", "shaded", "normal", "mask"))
+        self._cameras = tuple(camera.moved(centre, scale).supersampled(SAMPLES) for camera in rig)
+        self._parallel = rig[0].fov is None
+        rays = np.stack([camera.rays()[..., 3:].reshape(*camera.resolution, 3) for camera in self._cameras])
+        self._rays = (rays / np.linalg.norm(rays, axis=3, keepdims=True)).astype(np.float32)
+        self._colours, self._shaded = images.channel("albedo"), images.channel("shaded")
+        self._share, self._normals = images.channel("mask"), images.channel("normal")
+        # Of a pixel, where a unit of length is seen at a depth of 1 or anywhere.
+        self._size = np.array([1 / camera.pixels_per_unit(np.ones(1))[0] for camera in self._cameras])
 
     @cached_property
     def _clay(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The original in grey, without and with light."""
-        seen = np.isfinite(self.targets.depth)
-        grey = np.repeat(np.where(seen, CLAY, 1.0)[..., None], 3, axis=3).astype(np.float32)
-        return grey, self._under_light(grey)
-
-    def _under_light(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, H, W, 3) the original under light; background white."""
-        t = self.targets
-        tilt = np.abs(np.einsum("nhwc,nhwc->nhw", t.normals, self._rays))
-        light = np.where(np.isfinite(t.depth), AMBIENT + HEADLIGHT * tilt, 1.0).astype(np.float32)
-        return lit(colours.reshape(-1, 3).astype(np.float32), light.reshape(-1)).reshape(colours.shape)
+        share = self._share[..., None]
+        middle = self._rays[:, SAMPLES // 2 :: SAMPLES, SAMPLES // 2 :: SAMPLES]
+        length = np.maximum(np.linalg.norm(self._normals, axis=3), 1e-6)
+        tilt = np.abs(np.einsum("nhwc,nhwc->nhw", self._normals, middle)) / length
+        grey = np.full((tilt.size, 3), CLAY, dtype=np.float32)
+        bright = lit(grey, (AMBIENT + HEADLIGHT * tilt).astype(np.float32).reshape(-1)).reshape(*tilt.shape, 3)
+        return (share * CLAY + 1 - share).astype(np.float32), (share * bright + 1 - share).astype(np.float32)
 
     def error(self, shown: Corners, colour: tuple[float, float, float], *, unlit: bool) -> float:
         """Geometric mean of both squared errors: decibels of either count alike.
@@ -68,12 +76,12 @@ class Judge:
         unlit : whether light does not act on it.
         """
         if shown.picture is not None:
-            return self._error(shown, None, self.targets.colours, self._lit, unlit)
+            return self._error(shown, None, self._colours, self._shaded, unlit)
         if shown.colours is None:
             paint = np.broadcast_to(np.array(colour), (len(shown.positions), 3))
         else:
             paint = shown.colours[:, :3]
-        return self._error(shown, paint, self.targets.colours, self._lit, unlit)
+        return self._error(shown, paint, self._colours, self._shaded, unlit)
 
     def shape_error(self, positions: NDArray[np.float64], triangles: NDArray[np.int64]) -> float:
         """The same for shapes alone, in grey."""
@@ -89,16 +97,15 @@ class Judge:
         shaded: NDArray[np.float32],
         unlit: bool,
     ) -> float:
-        t = self.targets
-        height, width = t.depth.shape[1:]
-        pixels = draw(project(t.cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
+        height, width = self._cameras[0].resolution
+        pixels = draw(project(self._cameras, shown.positions), shown.triangles, height, width, parallel=self._parallel)
         if paint is None:
             seen, linear = self._textured(shown, pixels), np.zeros((0, 3))
         else:
             seen, linear = np.zeros((0, 0, 0, 3), np.float32), srgb_to_linear(np.ascontiguousarray(paint))
         flat, under_light, count = _errors(
             shown.triangles, linear, seen, shown.normals, pixels.faces, pixels.weights,
-            t.depth, colours, shaded, self._rays, unlit,
+            self._share, colours, shaded, self._rays, unlit,
         )  # fmt: skip
         number = 3 * max(int(count), 1)
         return float(np.sqrt((flat / number + FLOOR) * (under_light / number + FLOOR)))
@@ -119,7 +126,7 @@ class Judge:
         faces = pixels.faces[views, rows, columns]
         rays = self._rays[views, rows, columns]
         cosine = np.abs((across[faces] * rays).sum(axis=1)) / np.maximum(size[faces], 1e-30)
-        each = np.array([1 / camera.pixels_per_unit(np.ones(1))[0] for camera in self.targets.cameras])[views]
+        each = self._size[views]
         if not self._parallel:
             each = each * pixels.depth[views, rows, columns]
         side = each / np.sqrt(np.maximum(cosine, 0.05))
@@ -141,40 +148,52 @@ def _encoded(value):  # type: ignore[no-untyped-def]
 
 @compiled
 def _errors(  # type: ignore[no-untyped-def]
-    triangles, paint, textured, normals, faces, weights, depth, colours, shaded, rays, unlit
+    triangles, paint, textured, normals, faces, weights, share, colours, shaded, rays, unlit
 ):
-    """Squared errors of colours and lit colours, summed, and the number of pixels."""
+    """Squared errors of colours and lit colours, summed, and the number of pixels that either covers by half."""
     flat_sum, lit_sum, count = 0.0, 0.0, 0
-    views, height, width = faces.shape
+    views, height, width = share.shape
+    part = 1.0 / (SAMPLES * SAMPLES)
+    flat = np.zeros(3)
+    bright = np.zeros(3)
     for view in range(views):
         for row in range(height):
             for column in range(width):
-                face = faces[view, row, column]
-                if face < 0 and not depth[view, row, column] < np.inf:
+                covered = 0
+                for y in range(row * SAMPLES, (row + 1) * SAMPLES):
+                    for x in range(column * SAMPLES, (column + 1) * SAMPLES):
+                        if faces[view, y, x] >= 0:
+                            covered += 1
+                if 2 * covered <= SAMPLES * SAMPLES and share[view, row, column] <= 0.5:
                     continue
                 count += 1
-                light = 1.0
-                if face >= 0 and not unlit:
-                    dot, length = 0.0, 0.0
-                    for axis in range(3):
-                        value = 0.0
-                        for corner in range(3):
-                            value += weights[view, row, column, corner] * normals[face, corner, axis]
-                        dot += value * rays[view, row, column, axis]
-                        length += value * value
-                    light = AMBIENT + HEADLIGHT * abs(dot) / max(np.sqrt(length), 1e-12)
+                flat[:] = (SAMPLES * SAMPLES - covered) * part
+                bright[:] = flat
+                for y in range(row * SAMPLES, (row + 1) * SAMPLES):
+                    for x in range(column * SAMPLES, (column + 1) * SAMPLES):
+                        face = faces[view, y, x]
+                        if face < 0:
+                            continue
+                        light = 1.0
+                        if not unlit:
+                            dot, length = 0.0, 0.0
+                            for axis in range(3):
+                                value = 0.0
+                                for corner in range(3):
+                                    value += weights[view, y, x, corner] * normals[face, corner, axis]
+                                dot += value * rays[view, y, x, axis]
+                                length += value * value
+                            light = AMBIENT + HEADLIGHT * abs(dot) / max(np.sqrt(length), 1e-12)
+                        for channel in range(3):
+                            value = 0.0
+                            if len(textured):
+                                value = textured[view, y, x, channel]
+                            else:
+                                for corner in range(3):
+                                    value += weights[view, y, x, corner] * paint[triangles[face, corner], channel]
+                            flat[channel] += part * _encoded(value)
+                            bright[channel] += part * _encoded(value * light)
                 for channel in range(3):
-                    flat = 1.0
-                    bright = 1.0
-                    if face >= 0:
-                        value = 0.0
-                        if len(textured):
-                            value = textured[view, row, column, channel]
-                        else:
-                            for corner in range(3):
-                                value += weights[view, row, column, corner] * paint[triangles[face, corner], channel]
-                        flat = _encoded(value)
-                        bright = _encoded(value * light)
-                    flat_sum += (flat - colours[view, row, column, channel]) ** 2
-                    lit_sum += (bright - shaded[view, row, column, channel]) ** 2
+                    flat_sum += (flat[channel] - colours[view, row, column, channel]) ** 2
+                    lit_sum += (bright[channel] - shaded[view, row, column, channel]) ** 2
     return flat_sum, lit_sum, count

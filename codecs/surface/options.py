@@ -13,6 +13,7 @@ MIN_BITS, MAX_BITS = 4, 18
 DEFAULT_FACES = 2000
 DEFAULT_STEP = 8
 DEFAULT_DETAIL = 4
+PICTURE_DETAIL = 48
 
 
 class Colour(StrEnum):
@@ -21,6 +22,7 @@ class Colour(StrEnum):
     AUTO = "auto"
     CONSTANT = "constant"
     SMOOTH = "smooth"
+    PICTURE = "picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class SurfaceOptions:
         high=1 << 22,
     )
     bits: int = option(0, "bits per coordinate, 4 to 18; 0 follows the number of triangles", low=0, high=MAX_BITS)
-    colour: Colour = option(Colour.AUTO, "what colours there are: auto, constant (one) or smooth (all over)")
+    colour: Colour = option(
+        Colour.AUTO,
+        "what colours there are: auto, constant (one), smooth (all over) or picture (all over, as an image)",
+    )
     step: int = option(
         0,
         f"quantiser step of colours in 8-bit levels, 1 to 64; 0 is {DEFAULT_STEP}, or fits the target",
@@ -42,7 +47,10 @@ class SurfaceOptions:
         high=64,
     )
     detail: int = option(
-        0, f"colours for each triangle, 1 to 64; 0 is {DEFAULT_DETAIL}, or fits the target", low=0, high=64
+        0,
+        f"colours for each triangle, 1 to 64; 0 is {DEFAULT_DETAIL}, of a picture {PICTURE_DETAIL}, or fits the target",
+        low=0,
+        high=64,
     )
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ from squeeze3d.codecs.surface.options import (
     DEFAULT_DETAIL,
     DEFAULT_FACES,
     DEFAULT_STEP,
+    PICTURE_DETAIL,
     Colour,
     SurfaceOptions,
 )
@@ -33,6 +34,7 @@ from squeeze3d.codecs.surface.paint import Goal
 from squeeze3d.codecs.surface.picture import Picture
 from squeeze3d.codecs.surface.portrait import Sitting
 from squeeze3d.codecs.surface.shapes import Care, Shape
+from squeeze3d.errors import UsageError
 
 SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
 """Parts of the bytes that colours may have."""
@@ -40,7 +42,8 @@ DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
 """Vertices of a canvas for each byte of colours."""
 TEXELS_PER_BYTE = (6.0, 9.0, 14.0, 21.0, 32.0, 48.0)
 """The same where colours are a picture, by the same index."""
-PICTURE_START = 3
+SMOOTH_START, PICTURE_START = 2, 3
+"""Indices that searches begin with."""
 CUTS = (float("inf"), 40.0)
 """Jumps of colour, in byte levels, above which edges are cut."""
 NEAR = 2.0
@@ -53,8 +56,14 @@ FINEST_STEP, COARSEST_STEP = 0, 63
 STEPS_PER_OCTAVE = 9
 QUALITY_PER_OCTAVE = 16
 """Of pictures."""
-FAST, SLOW = 8, 4
-"""Speeds of the coder of pictures, while searching and at the end."""
+FAST = 8
+"""Speed of the coder of pictures while searching."""
+SPEEDS = (7, 7, 6, 6, 4, 4, 3, 2, 1)
+"""And at the end, by effort."""
+SAVED = {1: 1.25, 2: 1.24, 3: 1.22, 4: 1.2, 6: 1.1, 7: 1.03}
+"""How much larger pictures of equal quality are while searching, by speed at the end."""
+SAVED_DETAILS = 1.05
+"""The same for details."""
 FINAL_SAMPLES = 2
 """Of a texel and direction, at the end."""
 FULL_PICTURE = 0.99
@@ -77,7 +86,7 @@ class Plan:
     """Index of `SHARES`."""
     finer: int = 0
     """Bits a coordinate has beyond what suits the number of triangles."""
-    density: int = 2
+    density: int = SMOOTH_START
     """Index of `DENSITIES`."""
     cut: int = 0
     """Index of `CUTS`."""
@@ -96,6 +105,10 @@ class Plan:
                 yield replace(self, density=density)
         for finer in (self.finer - 1, self.finer + 1):
             yield replace(self, finer=finer)
+
+    def other_mode(self) -> Plan:
+        """The same with the other kind of colours."""
+        return replace(self, picture=not self.picture, cut=0, density=SMOOTH_START if self.picture else PICTURE_START)
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,11 @@ class Search:
         self.overhead = overhead + HEADER
         colour = options.colour
         self._last_step, self._last_quality = 24, 40
-        self.may_picture = builder.components == 3 and colour is Colour.AUTO
+        opaque = builder.components == 3
+        if colour is Colour.PICTURE and not opaque:
+            raise UsageError("a picture has no transparency", hint="use `-O colour=smooth` or `-O colour=auto`")
+        self.choose = opaque and colour is Colour.AUTO
+        self.speed = SPEEDS[min(max(job.effort, 1), len(SPEEDS)) - 1]
         self.plain = colour is Colour.CONSTANT or (colour is Colour.AUTO and builder.is_uniform)
 
     def best(self) -> Candidate | None:
@@ -159,6 +176,8 @@ class Search:
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
             start = Plan(share=_first_share(room))
+        if self.options.colour is Colour.PICTURE and not start.picture:
+            start = start.other_mode()
         best = self._climb(start, room, effort)
         if best is None and not self.plain and self.options.colour is Colour.AUTO:
             self.plain = True  # Colours of their own take too much: one must do.
@@ -188,8 +207,11 @@ class Search:
             for finer in (-1, 1):
                 attempt(replace(start, finer=finer))
             return best
-        if self.may_picture:
-            attempt(replace(start, picture=not start.picture, density=PICTURE_START))
+        if self.choose:
+            # Each kind of colours leads to other shares: the best one is known before they are looked for.
+            attempt(start.other_mode())
+            smooth = start.other_mode() if start.picture else start
+            attempt(replace(smooth, cut=1 - smooth.cut))
             if best is not None:
                 start = best.plan
         for far in (STRIDE, -STRIDE):
@@ -222,12 +244,26 @@ class Search:
         shape = builder.shapes.shape(faces, options.bits or builder.shapes.auto_bits(faces), Care.VIEWS)
         if self.plain:
             model = builder.constant(shape)
+        elif options.colour is Colour.PICTURE:
+            return self._picture_as_asked(shape)
         else:
             painter = builder.painter(shape)
             detail = options.detail or DEFAULT_DETAIL
             goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
             model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP), careful=True))
         return Candidate(model, self.measure(model), builder.error(model), Plan(0))
+
+    def _picture_as_asked(self, shape: Shape) -> Candidate:
+        portraitist = self.builder.portraitist(shape)
+        texels = (self.options.detail or PICTURE_DETAIL) * len(shape.triangles)
+        sitting = portraitist.sitting(portraitist.texel(texels), FINAL_SAMPLES)
+        if sitting is None:
+            raise UsageError(
+                "a picture of so many colours is too large", hint="give fewer: `-O detail=N`, `-O faces=N`"
+            )
+        quality = _quality(self.options.step or DEFAULT_STEP)
+        model = self.builder.pictured(shape, sitting.picture(quality, subsampled=False, speed=self.speed))
+        return Candidate(model, self.measure(model), self.builder.error(model), Plan(0, picture=True))
 
     def _fitting(self, found: Candidate, target: int) -> Candidate | None:
         """The candidate, or one with coarser colours or fewer triangles if its file is larger than the target."""
@@ -264,7 +300,8 @@ class Search:
         goal = painter.goal(spacing, CUTS[plan.cut])
         if plan.cut and goal.canvas.flags is None:
             return None
-        found = self._finest(goal, left, careful=care is Care.VIEWS)
+        final = care is Care.VIEWS
+        found = self._finest(goal, left * (1.0 if final else SAVED_DETAILS), careful=final)
         if found is None:
             return None
         details, size = found
@@ -275,8 +312,10 @@ class Search:
         """A shape with the finest picture within `room` bytes."""
         portraitist = self.builder.portraitist(shape)
         texel = portraitist.texel(TEXELS_PER_BYTE[plan.density] * room)
-        sitting = portraitist.sitting(texel, FINAL_SAMPLES if care is Care.VIEWS else 1)
-        picture = None if sitting is None else self._finest_picture(sitting, room, care)
+        final = care is Care.VIEWS
+        sitting = portraitist.sitting(texel, FINAL_SAMPLES if final else 1)
+        room *= 1.0 if final else SAVED[self.speed]
+        picture = None if sitting is None else self._finest_picture(sitting, room, final=final)
         if picture is None:
             return None
         model = self.builder.pictured(shape, picture)
@@ -308,9 +347,9 @@ class Search:
         self._last_step = high if best is not None else self._last_step
         return best
 
-    def _finest_picture(self, sitting: Sitting, room: float, care: Care) -> Picture | None:
+    def _finest_picture(self, sitting: Sitting, room: float, *, final: bool) -> Picture | None:
         """The finest picture within `room` bytes, nearly."""
-        speed, full = (SLOW, FULL_PICTURE) if care is Care.VIEWS else (FAST, FULL)
+        speed, full = (self.speed, FULL_PICTURE) if final else (FAST, FULL)
         low, high = -1, 101
         guess, best = self._last_quality, None
         while high - low > 1:
@@ -379,6 +418,11 @@ class Search:
 def _step_number(levels: float) -> int:
     """Number of a step in byte levels."""
     return int(np.clip(round(8 * np.log2(max(levels, 1.0))), FINEST_STEP, COARSEST_STEP))
+
+
+def _quality(levels: float) -> int:
+    """Quality of a picture whose errors are about those of a step in byte levels."""
+    return int(np.clip(round(100 - 16 * np.log2(max(levels, 1.0))), 0, 100))
 
 
 def _first_share(room: float) -> int:

@@ -155,7 +155,7 @@ class Shapes:
     @cached_property
     def judge(self) -> Judge:
         """Says how shapes and models look."""
-        return Judge(self.targets)
+        return Judge(self.surface, self.pose.centre, self.pose.scale)
 
     @cached_property
     def _seen_points(self) -> NDArray[np.float64]:
