@@ -63,7 +63,7 @@ def decode_still(data: bytes, width: int, height: int, *, subsampled: bool) -> N
             if image.size != (width, height):
                 raise FormatError(f"a picture has {image.width} x {image.height} pixels, not {width} x {height}")
             return np.asarray(image.convert("RGB"), dtype=np.uint8).copy()
-    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, PIL.Image.DecompressionBombError) as error:
         raise FormatError(f"the picture of the surface cannot be decoded: {error}") from None
 
 
