@@ -1,4 +1,4 @@
-"""From a decoded `SurfaceModel` to a `Mesh` that any viewer shows. NumPy alone."""
+"""From a decoded `SurfaceModel` to a `Mesh` that any viewer shows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from squeeze3d.codecs.colour.ycocg import display
 from squeeze3d.codecs.surface.atlas import UNITS
 from squeeze3d.codecs.surface.model import SHADES, Details, SurfaceModel
 from squeeze3d.codecs.surface.smooth_colours import FRACTION, dequantise
+from squeeze3d.compiled import compiled
 from squeeze3d.geometry.normals import crease_normals
 
 
@@ -55,10 +56,7 @@ def corners(model: SurfaceModel) -> Corners:
     canvas = model.details.canvas
     refinement = canvas.refinement
     positions = canvas.positions(model.bits)
-    shares = _shares(base[model.triangles[refinement.owners]], positions[refinement.triangles])
-    mixed = np.einsum("fkj,fjc->fkc", shares, normals[refinement.owners])
-    length = np.linalg.norm(mixed, axis=2, keepdims=True)
-    mixed = np.where(length > 1e-6, mixed / np.maximum(length, 1e-12), normals[refinement.owners][:, :1])
+    mixed = _shading(base, model.triangles, normals, refinement.owners, positions, refinement.triangles)
     return Corners(positions, refinement.triangles, colours(model.details), mixed)
 
 
@@ -73,17 +71,42 @@ def colours(details: Details) -> NDArray[np.float64]:
     return result
 
 
-def _shares(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F, 3, 3) barycentric coordinates of the corners of (F, 3, 3) triangles in the (F, 3, 3) ones they lie in."""
-    u, v = outer[:, 1] - outer[:, 0], outer[:, 2] - outer[:, 0]
-    w = inner - outer[:, :1]
-    uu, uv, vv = (u * u).sum(axis=1)[:, None], (u * v).sum(axis=1)[:, None], (v * v).sum(axis=1)[:, None]
-    uw, vw = np.einsum("fc,fkc->fk", u, w), np.einsum("fc,fkc->fk", v, w)
-    # Needles have no inside to speak of; any shares of their corners do.
-    area = np.maximum(uu * vv - uv * uv, 1e-24)
-    second, third = (vv * uw - uv * vw) / area, (uu * vw - uv * uw) / area
-    shares = np.clip(np.stack([1 - second - third, second, third], axis=2), 0, 1)
-    result: NDArray[np.float64] = shares / np.maximum(shares.sum(axis=2, keepdims=True), 1e-12)
+@compiled
+def _shading(base, triangles, normals, owners, positions, finer):  # type: ignore[no-untyped-def]
+    """(N, 3, 3) unit normals at the corners of finer triangles, from those of the (F, 3, 3) coded ones they lie in."""
+    result = np.zeros((len(finer), 3, 3))
+    for f in range(len(finer)):
+        owner = owners[f]
+        a, b, c = triangles[owner]
+        uu, uv, vv = 0.0, 0.0, 0.0
+        for k in range(3):
+            u, v = base[b, k] - base[a, k], base[c, k] - base[a, k]
+            uu += u * u
+            uv += u * v
+            vv += v * v
+        # Needles have no inside to speak of; any shares of their corners do.
+        area = max(uu * vv - uv * uv, 1e-24)
+        for corner in range(3):
+            place = finer[f, corner]
+            uw, vw = 0.0, 0.0
+            for k in range(3):
+                w = positions[place, k] - base[a, k]
+                uw += (base[b, k] - base[a, k]) * w
+                vw += (base[c, k] - base[a, k]) * w
+            second, third = (vv * uw - uv * vw) / area, (uu * vw - uv * uw) / area
+            one = min(max(1.0 - second - third, 0.0), 1.0)
+            second, third = min(max(second, 0.0), 1.0), min(max(third, 0.0), 1.0)
+            square = 0.0
+            for k in range(3):
+                value = one * normals[owner, 0, k] + second * normals[owner, 1, k] + third * normals[owner, 2, k]
+                result[f, corner, k] = value
+                square += value * value
+            length = np.sqrt(square) / max(one + second + third, 1e-12)
+            for k in range(3):
+                if length > 1e-6:
+                    result[f, corner, k] /= np.sqrt(square)
+                else:
+                    result[f, corner, k] = normals[owner, 0, k]
     return result
 
 
