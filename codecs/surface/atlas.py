@@ -21,7 +21,7 @@ from squeeze3d.compiled import compiled
 TEXELS = tuple(round(2 ** (4 + k / 4)) for k in range(64))
 """Sides of a texel by number, in 1/64 of a grid cell. Part of the format, as all that follow."""
 LEAST_SIDE, MOST_SIDE = 8, 2048
-FREE_TEXELS, TEXELS_PER_FACE = 1 << 17, 256
+FREE_TEXELS, TEXELS_PER_FACE = 1 << 20, 256
 """A picture has at most so many texels, and so many more for each triangle."""
 WIDTHS = (13, 14, 15, 16, 17, 19, 21, 24)
 """Widths that are tried, in sixteenths of the side of a square that all boxes would fill."""
@@ -58,7 +58,7 @@ def atlas(pieces: Charts, texel: int, most: int) -> Atlas | None:
     for part in WIDTHS:
         width = max(int(side * part / 16), int(sizes[:, 0].max()), LEAST_SIDE)
         width = -(-width // ALIGN) * ALIGN
-        if best is not None and width == best[2]:
+        if width > MOST_SIDE or (best is not None and width == best[2]):
             continue
         found, top = _packed(order, sizes[:, 0], starts, low, high, width)
         height = max(-(-top // ALIGN) * ALIGN, LEAST_SIDE)
@@ -110,7 +110,7 @@ def _outlines(uvs, owners, sizes):  # type: ignore[no-untyped-def]
 
 @compiled
 def _packed(order, widths, starts, low, high, width):  # type: ignore[no-untyped-def]
-    """(P, 2) column and row of the pieces, and the height of all."""
+    """(P, 2) column and row of the pieces, and the height of all, or of those that take more than `MOST_SIDE`."""
     spots = np.zeros((len(order), 2), dtype=np.int64)
     ground = np.zeros(width, dtype=np.int64)
     highest = 0
@@ -131,4 +131,6 @@ def _packed(order, widths, starts, low, high, width):  # type: ignore[no-untyped
             if high[start + c] >= 0:
                 ground[best + c] = least + high[start + c] + 1
                 highest = max(highest, ground[best + c])
+        if highest > MOST_SIDE:
+            break
     return spots, highest

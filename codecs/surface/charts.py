@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from squeeze3d.codecs.surface.cuts import InnerEdges
 from squeeze3d.compiled import compiled
 
+MOST_FACES = 1 << 16
+"""Larger meshes are not laid flat."""
 FLATNESS = 0.65
 """Length of the mean normal of a piece, at least: a half cylinder has 0.64. Part of the format, as all that follow."""
 ROUNDNESS = 0.15
@@ -33,6 +35,13 @@ FACING = 0.1
 """Cosine to the mean normal below which a triangle leaves its piece."""
 PASSES = 3
 """Times that triangles which left are merged among themselves."""
+FREE_STEPS, STEPS_PER_FACE = 1 << 16, 512
+"""Edges of pieces that merging looks at, and so many more for each triangle; then it ends. A flat square of 65,000
+triangles takes 93 for each, a sphere 22. Where teeth stand all along a piece that grows it would be the number of
+triangles itself, and take minutes."""
+ROOM = 16
+"""Entries of the heap for each triangle; where there are more, those out of date are taken out. This is no part of the
+format."""
 SWEEPS, SWEEPS_PER_FIT = 120, 4
 OVER = 1.6
 """Over-relaxation of the sweeps."""
@@ -84,8 +93,9 @@ def _pieces(normals, sides, pairs, lengths):  # type: ignore[no-untyped-def]
     count = len(normals)
     owners = np.full(count, -1, dtype=np.int64)
     open_ = np.ones(count, dtype=np.bool_)
+    steps = np.full(1, FREE_STEPS + STEPS_PER_FACE * count)
     for turn in range(PASSES):
-        roots = _merged(normals, sides, pairs, lengths, open_)
+        roots = _merged(normals, sides, pairs, lengths, open_, steps)
         mean = np.zeros((count, 3))
         for f in range(count):
             if open_[f]:
@@ -144,8 +154,11 @@ def _cost(mean, area, border, p, q, shared):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _merged(normals, sides, pairs, lengths, open_):  # type: ignore[no-untyped-def]
-    """(F,) a triangle that stands for the piece of each one; pieces of triangles that are open."""
+def _merged(normals, sides, pairs, lengths, open_, steps):  # type: ignore[no-untyped-def]
+    """(F,) a triangle that stands for the piece of each one; pieces of triangles that are open.
+
+    `steps` is what is left of the edges that may be looked at.
+    """
     count = len(normals)
     parents = np.arange(count)
     versions = np.zeros(count, dtype=np.int64)
@@ -177,8 +190,11 @@ def _merged(normals, sides, pairs, lengths, open_):  # type: ignore[no-untyped-d
     gain = np.zeros(count)
     marks = np.full(count, -1, dtype=np.int64)
     for f in range(count):
-        _offer(heap, f, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, f)
-    while len(heap) > 0:
+        _offer(heap, f, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, steps, f)
+    room = ROOM * count
+    while len(heap) > 0 and steps[0] >= 0:
+        if len(heap) > room:
+            _clear(heap, parents, versions)
         _, p, q, before, after = heapq.heappop(heap)
         if parents[p] != p or parents[q] != q or versions[p] != before or versions[q] != after:
             continue
@@ -200,15 +216,29 @@ def _merged(normals, sides, pairs, lengths, open_):  # type: ignore[no-untyped-d
         # Two rings become one; half-edges inside the piece are taken out when it is walked next.
         one, other = first[p], first[q]
         ahead[one], ahead[other] = ahead[other], ahead[one]
-        _offer(heap, p, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, -1)
+        _offer(heap, p, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, steps, -1)
     for f in range(count):
         parents[f] = _root(parents, f)
     return parents
 
 
 @compiled
+def _clear(heap, parents, versions):  # type: ignore[no-untyped-def]
+    """Take out what is out of date. The order of the rest is total, so they come as they would have."""
+    kept = 0
+    for at in range(len(heap)):
+        _, p, q, before, after = heap[at]
+        if parents[p] == p and parents[q] == q and versions[p] == before and versions[q] == after:
+            heap[kept] = heap[at]
+            kept += 1
+    while len(heap) > kept:
+        heap.pop()
+    heapq.heapify(heap)
+
+
+@compiled
 def _offer(  # type: ignore[no-untyped-def]
-    heap, p, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, above
+    heap, p, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, steps, above
 ):
     """Put merging `p` with each of its neighbours (of those with a number above `above`) on the heap."""
     if first[p] < 0:
@@ -242,6 +272,7 @@ def _offer(  # type: ignore[no-untyped-def]
             marks[q] = p
             gain[q] = 0.0
         gain[q] += lengths[half >> 1]
+        steps[0] -= 1
         half = ahead[half]
         if half == last:
             break

@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 
 from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter, code_raw
 from squeeze3d.codecs.surface.atlas import FREE_TEXELS, TEXELS_PER_FACE, Atlas, atlas
-from squeeze3d.codecs.surface.charts import Charts, charts
+from squeeze3d.codecs.surface.charts import MOST_FACES, Charts, charts
 from squeeze3d.codecs.surface.cuts import inner_edges
 from squeeze3d.compiled import compiled
 from squeeze3d.errors import FormatError
-from squeeze3d.texture.av1 import UNITS, decode_still
+from squeeze3d.texture.av1 import decode_still
+
+_KINDS = (0x0A, 0x32)
+"""First bytes of units that carry their size: a sequence header, a frame."""
+_SIZE_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +43,37 @@ class Picture:
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """(H, W, 3) sRGB. Raises FormatError."""
+        self._check_header()
         return decode_still(self.data, self.layout.width, self.layout.height, subsampled=self.subsampled)
+
+    def _check_header(self) -> None:
+        """Refuse sizes other than the atlas's before an AV1 decoder makes room for them."""
+        bits = int.from_bytes(self.data[2:18].ljust(16, b"\0"), "big")
+        at = 128
+
+        def take(count: int) -> int:
+            nonlocal at
+            at -= count
+            return bits >> at & (1 << count) - 1
+
+        profile, still = take(3), take(2)
+        take(5)
+        columns, rows = take(4) + 1, take(4) + 1
+        size = take(columns) + 1, take(rows) + 1
+        take(6)
+        deep, grey = take(1), 0 if profile == 1 else take(1)
+        place = self.layout
+        if (profile, still, *size, deep, grey) != (int(not self.subsampled), 3, place.width, place.height, 0, 0):
+            raise FormatError(f"the picture of the surface is not one of {place.width} x {place.height} texels")
 
 
 def pieces(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> Charts:
-    """Charts of a coded mesh."""
+    """Charts of a coded mesh.
+
+    Raises FormatError where there are too many triangles.
+    """
+    if len(triangles) > MOST_FACES:
+        raise FormatError(f"a mesh of {len(triangles)} triangles has no picture")
     return charts(triangles, cells, inner_edges(triangles, cells))
 
 
@@ -60,22 +90,22 @@ def code_picture(coder: BinaryEncoder | BinaryDecoder | BinaryMeter, data: bytes
     data : None in a decoder.
     most : bytes that a decoder expects at most.
 
-    Raises FormatError where sizes make no sense.
+    Raises FormatError where types or sizes make no sense.
     """
     if data is not None:
         _code_bytes(coder.state, coder.data, np.frombuffer(data, dtype=np.uint8).copy())
         return data
     result = b""
-    for _ in range(UNITS):
+    for kind in _KINDS:
         head = bytearray([code_raw(coder.state, coder.data, 8, 0)])
-        size = 0
-        while True:
+        size, byte = 0, 128
+        while byte > 127 and len(head) <= _SIZE_BYTES:
             byte = code_raw(coder.state, coder.data, 8, 0)
             size |= (byte & 127) << 7 * (len(head) - 1)
             head.append(byte)
-            if byte < 128 or len(head) > 4:
-                break
-        if size > most:
+        if head[0] != kind:
+            raise FormatError("the picture of the surface is no key frame")
+        if size > most or byte > 127:
             raise FormatError("the picture of the surface is larger than its file")
         body = np.zeros(size, dtype=np.uint8)
         _code_bytes(coder.state, coder.data, body)

@@ -13,8 +13,8 @@ import pytest
 import reference_binary as binary
 import reference_decoder as reference
 from reference_mesh import MeshDecoder
-from reference_surface import Surface
-from sample_assets import MESHES, ball, grid, random, textured_cube, vertex_colours
+from reference_surface import Surface, lay_out, make_charts, pixels
+from sample_assets import MESHES, ball, box, grid, random, textured_cube, vertex_colours
 
 import squeeze3d
 from squeeze3d.api import decode
@@ -37,7 +37,9 @@ from squeeze3d.codecs.surface.model import (
     from_container,
     to_container,
 )
+from squeeze3d.codecs.surface.picture import Picture, layout, pieces
 from squeeze3d.errors import FormatError, Sq3Error
+from squeeze3d.texture.av1 import encode_still
 
 WIRE = 25
 POSE = Pose(1.0, (0, 0, 0))
@@ -62,6 +64,13 @@ def assert_same(data: bytes) -> Surface:
     assert (mine.double_sided, mine.unlit, mine.alpha_mode) == (look.double_sided, look.unlit, look.alpha_mode)
     assert (mine.metallic, mine.roughness, mine.crease) == (look.metallic, look.roughness, look.crease)
     assert mine.constant == model.constant
+    if model.picture is not None:
+        place = model.picture.layout
+        assert (mine.texel, mine.subsampled) == (model.picture.texel, model.picture.subsampled)
+        assert mine.picture == model.picture.data
+        assert (mine.width, mine.height) == (place.width, place.height)
+        assert mine.uvs == tuples(place.uvs.reshape(-1, 2))
+        return mine
     if model.details is None:
         assert mine.details is None
         return mine
@@ -94,6 +103,16 @@ def test_meshes_in_colours_agree_with_the_program(make: Callable[[], Mesh]) -> N
 @pytest.mark.parametrize("make", MESHES[::7], ids=lambda make: make.__name__)
 def test_meshes_in_one_colour_agree_with_the_program(make: Callable[[], Mesh]) -> None:
     assert assert_same(written(make, "constant")).mode == 0
+
+
+@pytest.mark.parametrize("make", MESHES[::5], ids=lambda make: make.__name__)
+def test_meshes_with_a_picture_agree_with_the_program(make: Callable[[], Mesh]) -> None:
+    data = written(make, "picture")
+    mine = assert_same(data)
+    if mine.mode == 2:
+        model = from_container(Container.from_bytes(data), Limits())
+        assert model.picture is not None
+        assert pixels(mine) == tuples(model.picture.pixels.reshape(-1, 3))
 
 
 def test_files_have_settled_vertices_and_alpha() -> None:
@@ -153,7 +172,7 @@ def soup(seed: int) -> SurfaceModel:
 
 def header_bits(faces: int) -> list[int]:
     """Sizes of the parts of a header."""
-    return [5, faces.bit_length() - 1, 4, 3, 1, 1, 1, 2, 4, 4, 3]
+    return [5, faces.bit_length() - 1, 4, 3, 2, 1, 1, 2, 4, 4, 3]
 
 
 def file_of(model: SurfaceModel) -> bytes:
@@ -246,6 +265,229 @@ def test_cuts_along_lines_agree_with_the_program(height: int) -> None:
     assert 100 < len(assert_same(file_of(model)).places) < 800
 
 
+# Charts and atlases
+
+Shape = tuple[np.ndarray, np.ndarray]
+
+
+def on_grid(positions: np.ndarray, triangles: np.ndarray, size: int) -> Shape:
+    """A mesh whose longest side has so many cells."""
+    low = positions.min(axis=0)
+    cells = np.rint((positions - low) / np.ptp(positions, axis=0).max() * (size - 1))
+    return triangles.astype(np.int64), cells.astype(np.int64)
+
+
+def icosphere(rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors and 20 * 4**rounds triangles."""
+    t = (1 + 5**0.5) / 2
+    points = [(-1, t, 0), (1, t, 0), (-1, -t, 0), (1, -t, 0)]
+    places = [p[k:] + p[:k] for k in (0, 2, 1) for p in points]
+    faces = [
+        (0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11), (1, 5, 9), (5, 11, 4), (11, 10, 2), (10, 7, 6),
+        (7, 1, 8), (3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9), (4, 9, 5), (2, 4, 11), (6, 2, 10), (8, 6, 7),
+        (9, 8, 1),
+    ]  # fmt: skip
+    for _ in range(rounds):
+        middle: dict[tuple[int, int], int] = {}
+        parts = []
+        for face in faces:
+            halves = []
+            for a, b in zip(face, face[1:] + face[:1], strict=True):
+                key = (min(a, b), max(a, b))
+                if key not in middle:
+                    middle[key] = len(places)
+                    places.append(tuple((x + y) / 2 for x, y in zip(places[a], places[b], strict=True)))
+                halves.append(middle[key])
+            (a, b, c), (m, n, o) = face, halves
+            parts += [(a, m, o), (m, b, n), (o, n, c), (m, n, o)]
+        faces = parts
+    vectors = np.array(places)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.array(faces)
+
+
+def a_box() -> Shape:
+    return on_grid(*box(), 500)
+
+
+def flat_box() -> Shape:
+    return on_grid(*box((1, 1, 0)), 500)
+
+
+def one_triangle() -> Shape:
+    return np.array([[0, 1, 2]]), np.array([[3, 1, 0], [15, 2, 7], [4, 15, 1]])
+
+
+def one_point() -> Shape:
+    """Triangles without any size."""
+    return np.array([[0, 1, 2], [0, 3, 1], [4, 5, 6]]), np.ones((7, 3), dtype=np.int64)
+
+
+def a_ball() -> Shape:
+    positions, _, triangles = ball(12, 18)
+    return on_grid(positions, triangles, 1024)
+
+
+def noisy_icosphere() -> Shape:
+    vectors, triangles = icosphere(3)
+    return on_grid(vectors * random(5).normal(1, 0.03, (len(vectors), 1)), triangles, 4096)
+
+
+def torus(across: int = 24, around: int = 12) -> Shape:
+    u, v = np.divmod(np.arange(across * around), around)
+    ring = 3 + np.cos(2 * np.pi * v / around)
+    angle = 2 * np.pi * u / across
+    height = np.sin(2 * np.pi * v / around)
+    positions = np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=1)
+    b, d = (u + 1) % across * around + v, u * around + (v + 1) % around
+    c = (u + 1) % across * around + (v + 1) % around
+    a = np.arange(across * around)
+    return on_grid(positions, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]), 700)
+
+
+def sheet(seed: int = 0, columns: int = 14, rows: int = 11) -> Shape:
+    """A flat sheet, which has borders and equal costs."""
+    positions, _, triangles = grid(columns, rows)
+    return on_grid(positions + random(seed).normal(0, 1e-9, positions.shape), triangles, 300)
+
+
+def torn_sheet() -> Shape:
+    """A sheet with bends, holes and gaps."""
+    positions, _, triangles = grid(20, 20)
+    positions[:, 2] = 0.1 * np.sin(9 * positions[:, 0]) * np.cos(7 * positions[:, 1])
+    return on_grid(positions, triangles[random(8).random(len(triangles)) < 0.8], 2000)
+
+
+def ramp(turns: float = 3.0, steps: int = 90) -> Shape:
+    """A ramp that winds around an axis and lies above itself: layers are lifted."""
+    angle = np.linspace(0, 2 * np.pi * turns, steps + 1)
+    rims = [np.stack([r * np.cos(angle), r * np.sin(angle), 0.04 * angle], axis=1) for r in (0.3, 1.5)]
+    a, b = np.arange(steps), np.arange(steps) + steps + 1
+    triangles = np.concatenate([np.stack([a, b, b + 1], 1), np.stack([a, b + 1, a + 1], 1)])
+    return on_grid(np.concatenate(rims), triangles, 3000)
+
+
+def rolled_sheet() -> Shape:
+    positions, _, triangles = grid(40, 6)
+    angle = 14 * positions[:, 0]
+    places = np.stack([(1 + angle / 9) * np.cos(angle), 2 * positions[:, 1], (1 + angle / 9) * np.sin(angle)], axis=1)
+    return on_grid(places, triangles, 1500)
+
+
+def random_soup() -> Shape:
+    """Edges with one to many triangles; some of them meet in their corners only."""
+    rng = random(12)
+    triangles = rng.integers(0, 25, (160, 3))
+    proper = [len(set(t)) == 3 for t in triangles.tolist()]
+    return triangles[proper], rng.integers(0, 200, (25, 3))
+
+
+def crumpled_paper() -> Shape:
+    """Flattened neighbours lie on top of each other and turn over."""
+    positions, _, triangles = grid(16, 16)
+    return on_grid(positions + random(2).normal(0, 0.04, positions.shape), triangles, 900)
+
+
+def many_parts() -> Shape:
+    rng = random(6)
+    triangles, cells = on_grid(*box(), 20)
+    shift = rng.integers(0, 400, (60, 3))
+    return (
+        np.concatenate([triangles + 8 * k for k in range(60)]),
+        np.concatenate([cells * (1 + k % 3) + shift[k] for k in range(60)]),
+    )
+
+
+def needles() -> Shape:
+    """Long thin triangles, some without area, some with two corners at one place."""
+    rng = random(9)
+    cells = rng.integers(0, 3, (80, 3))
+    cells[40:, 0] += 90000
+    triangles = rng.integers(0, 80, (120, 3))
+    fan = [(0, 40 + k, 41 + k) for k in range(39)]
+    proper = [len(set(t)) == 3 for t in triangles.tolist()]
+    return np.concatenate([triangles[proper], fan]), cells
+
+
+def comb(teeth: int) -> Shape:
+    """A strip with bent teeth at both sides: merging ends before it is through."""
+    k = np.arange(teeth)
+    starts = ((0, 8, 0), (0, 4, 0), (2, 12, 6), (2, 0, 6))
+    rows = [np.stack([4 * k + x, 0 * k + y, 0 * k + z], axis=1) for x, y, z in starts]
+    a, k = k[:-1], teeth
+    parts = [(k + a, k + a + 1, a), (k + a + 1, a + 1, a), (a, a + 1, 2 * k + a), (k + a + 1, k + a, 3 * k + a)]
+    triangles = np.stack([np.stack(part, axis=1) for part in parts], axis=1).reshape(-1, 3)
+    return triangles, np.concatenate(rows)
+
+
+SHAPES = [
+    a_box, flat_box, one_triangle, one_point, a_ball, noisy_icosphere, torus, sheet, torn_sheet, ramp, rolled_sheet,
+    random_soup, crumpled_paper, many_parts, needles,
+]  # fmt: skip
+
+
+def assert_same_layouts(triangles: np.ndarray, cells: np.ndarray, texels: range) -> int:
+    """Both lay a mesh out alike, number for number. Returns how many texel sizes allow it."""
+    theirs = pieces(triangles, cells)
+    mine = make_charts(tuples(triangles), tuples(cells))
+    assert mine.owners == theirs.owners.tolist()
+    assert np.array_equal(np.array(mine.places), theirs.places)
+    assert np.array_equal(np.array(mine.boxes), theirs.boxes)
+    fit = 0
+    for texel in texels:
+        place, found = layout(theirs, texel), lay_out(mine, texel)
+        if place is None:
+            assert found is None
+        else:
+            assert found == (place.width, place.height, tuples(place.uvs.reshape(-1, 2)))
+            fit += 1
+    return fit
+
+
+@pytest.mark.parametrize("make", SHAPES)
+def test_layouts_agree_with_the_program(make: Callable[[], Shape]) -> None:
+    assert assert_same_layouts(*make(), range(14, 64, 7)) > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_layouts_of_random_meshes_agree_with_the_program(seed: int) -> None:
+    model = soup(seed)
+    assert_same_layouts(model.triangles, model.cells, range(0, 64, 9))
+
+
+def test_layers_are_lifted_off_a_ramp() -> None:
+    """One turn lies above the other; a mesh of one piece would need one box."""
+    triangles, cells = ramp()
+    assert len(pieces(triangles, cells).boxes) == 3
+
+
+def test_merging_that_meets_its_limit_agrees_with_the_program() -> None:
+    triangles, cells = comb(800)
+    assert len(pieces(triangles, cells).boxes) > 2
+    assert_same_layouts(triangles, cells, range(20, 21))
+
+
+def pictured(shape: Shape, bits: int, texel: int, *, subsampled: bool = False) -> SurfaceModel:
+    """A mesh with a picture of noise."""
+    triangles, cells = shape
+    mesh = encode_mesh(BinaryMeter(), triangles, cells, bits)
+    place = layout(pieces(mesh.triangles, mesh.cells), texel)
+    assert place is not None
+    noise = random(texel).integers(0, 256, (place.height, place.width, 3)).astype(np.uint8)
+    data = encode_still(noise, 40, subsampled=subsampled, speed=9)
+    picture = Picture(texel, subsampled, data, place)
+    return SurfaceModel(POSE, bits, 0, mesh.triangles, mesh.cells, Look(), picture=picture)
+
+
+@pytest.mark.parametrize("subsampled", [False, True])
+@pytest.mark.parametrize("make", [one_triangle, a_box, sheet, random_soup])
+def test_pictures_agree_with_the_program(make: Callable[[], Shape], subsampled: bool) -> None:
+    model = pictured(make(), 10, 36, subsampled=subsampled)
+    mine = assert_same(file_of(model))
+    assert mine.mode == 2
+    assert model.picture is not None
+    assert pixels(mine) == tuples(model.picture.pixels.reshape(-1, 3))
+
+
 @pytest.mark.parametrize("step", range(1, MAX_STEP + 1))
 def test_settled_meshes_agree_with_the_program(step: int) -> None:
     positions, _, triangles = ball(8, 12)
@@ -320,7 +562,7 @@ class Writer:
         length = faces.bit_length()
         self.raw(5, length)
         self.raw(max(length - 1, 0), faces - (1 << (length - 1)) if length else 0)
-        header = {"bits": 4, "coarse": 3, "mode": 1, "double": 1, "unlit": 1, "alpha": 2, "metal": 4, "rough": 4}
+        header = {"bits": 4, "coarse": 3, "mode": 2, "double": 1, "unlit": 1, "alpha": 2, "metal": 4, "rough": 4}
         for name, size in (header | {"crease": 3}).items():
             self.raw(size, changes.get(name, 0))
 
@@ -355,6 +597,21 @@ def cut_short(keep: float) -> bytes:
     return Container(WIRE, 1, container.pose, chunks={Tag.SYMBOLS: symbols[: int(len(symbols) * keep)]}).to_bytes()
 
 
+def too_many() -> bytes:
+    """A flat sheet of more than 2^16 triangles, which takes few bytes."""
+    positions, _, triangles = grid(182, 182)
+    writer = Writer(len(triangles), bits=4, mode=2)
+    encode_mesh(writer.coder, triangles, np.rint(positions * 182).astype(np.int64), 8)
+    return writer.raw(7, 126).file(behind=bytes(1200))
+
+
+def too_large() -> bytes:
+    """A triangle that needs more than 2048 texels of the smallest size."""
+    writer = Writer(bits=14, mode=2)
+    encode_mesh(writer.coder, np.array([[0, 1, 2]]), np.eye(3, dtype=np.int64) * 200_000, 18)
+    return writer.raw(7, 0).file()
+
+
 def refused() -> dict[str, dict[str, bytes]]:
     """Files by what the second decoder says."""
     first = Writer().bit(STARTS, 0).raw(12, 0)
@@ -369,6 +626,17 @@ def refused() -> dict[str, dict[str, bytes]]:
             "alpha": Writer(alpha=3).file(),
             "crease 6": Writer(crease=6).file(),
             "crease 7": Writer(crease=7).file(),
+            "mode 3": Writer(mode=3).file(),
+        },
+        "a picture has no alpha": {"mask": Writer(mode=2, alpha=1).triangle().raw(7, 40).file()},
+        "too many triangles for a picture": {"a grid": too_many()},
+        "the atlas is too large": {"small texels": too_large()},
+        "a unit of the picture": {
+            "no sequence header": Writer(mode=2).triangle().raw(7, 126).raw(8, 0x12).raw(8, 0).file(),
+            "no frame": Writer(mode=2).triangle().raw(7, 126).raw(16, 0x0A00).raw(16, 0x0A00).file(),
+            "larger than the file": Writer(mode=2).triangle().raw(7, 126).raw(16, 0x0A7F).file(),
+            "much larger than the file": Writer(mode=2).triangle().raw(7, 126).raw(16, 0x0AFF).raw(24, 0xFFFF7F).file(),
+            "size of five bytes": Writer(mode=2).triangle().raw(7, 126).raw(16, 0x0A80).raw(24, 0x808080).file(),
         },
         "spacing": {
             "44": Writer(mode=1).triangle().raw(6, 44).file(),
