@@ -21,6 +21,8 @@ from squeeze3d.geometry.sampling import face_areas, sample_triangles
 
 SAMPLES = 20_000
 SAMPLES_PER_VERTEX = 5
+SAMPLES_PER_FACE = 20
+"""That tell where colours jump."""
 STIFFNESS = 0.05
 RIDGE = 0.15
 """Holds the slopes of colours on a triangle where few samples say what they are."""
@@ -132,12 +134,14 @@ class Painter:
         """
         positions, triangles = self.shape.positions, self.shape.triangles
         count = len(triangles)
-        faces, weights = sample_triangles(face_areas(positions, triangles), max(SAMPLES, 30 * count), seed=7)
+        faces, weights = sample_triangles(
+            face_areas(positions, triangles), max(SAMPLES, SAMPLES_PER_FACE * count), seed=7
+        )
         colours = self.colours(positions, triangles, faces, weights)
         channels = colours.shape[1]
-        number = np.bincount(faces, minlength=count)
+        hits = np.bincount(faces, minlength=count)
         sums = np.stack([np.bincount(faces, colours[:, k], count) for k in range(channels)], axis=1)
-        mean = sums / np.maximum(number, 1)[:, None]
+        mean = sums / np.maximum(hits, 1)[:, None]
         away = weights[:, :2] - 1 / 3
         rest = colours - mean[faces]
         square, right = np.tile(np.eye(2) * RIDGE, (count, 1, 1)), np.zeros((count, 2, channels))
@@ -160,5 +164,5 @@ class Painter:
                 place[row, (corner + 1) % 3] = np.where(ahead, share, 1 - share)
                 sides.append(mean[face] + np.einsum("ni,nik->nk", place[:, :2] - 1 / 3, slope[face]))
             total += ((sides[0] - sides[1]) ** 2).mean(axis=1)
-        known = (number[edges.faces] > 0).all(axis=1)
+        known = (hits[edges.faces] > 0).all(axis=1)
         return np.where(known, np.sqrt(total / 3), 0.0)

@@ -17,6 +17,9 @@ from squeeze3d.codecs.surface.shapes import Shape
 from squeeze3d.geometry.sampling import face_areas
 from squeeze3d.texture.av1 import encode_still
 
+FINEST_PICTURE = 63
+"""Highest quality: the coder knows so many quantisers."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sitting:
@@ -28,8 +31,8 @@ class Sitting:
     """(H, W, 3)."""
 
     def picture(self, quality: int, *, subsampled: bool, speed: int) -> Picture:
-        """The colours, coded."""
-        data = encode_still(self.pixels, quality, subsampled=subsampled, speed=speed)
+        """The colours, coded; `quality` from 0 to `FINEST_PICTURE`, all of them different."""
+        data = encode_still(self.pixels, round(quality * 100 / FINEST_PICTURE), subsampled=subsampled, speed=speed)
         return Picture(self.texel, subsampled, data, self.layout)
 
 
@@ -57,12 +60,17 @@ class Portraitist:
         return int(np.clip(np.rint(4 * (np.log2(max(side, 1)) - 4)), 0, len(TEXELS) - 1))
 
     def sitting(self, texel: int, samples: int) -> Sitting | None:
-        """The colours in texels of a size, each from `samples` squared places; None if there would be too many."""
+        """The colours in texels of at least a size, each from `samples` squared places; None if it cannot be."""
         key = texel, samples
         if key not in self._sittings:
-            found = layout(self.pieces, texel) if len(self.shape.triangles) <= MAX_PICTURE_FACES else None
+            found = None
+            # Thin and crooked pieces may need larger texels to fit at all.
+            while found is None and texel < len(TEXELS) and len(self.shape.triangles) <= MAX_PICTURE_FACES:
+                found = layout(self.pieces, texel)
+                texel += 1
             result = None
             if found is not None:
+                texel -= 1
                 values = bake(found, self.colours, samples)
                 result = Sitting(texel, found, np.clip(np.rint(values), 0, 255).astype(np.uint8))
             self._sittings[key] = result

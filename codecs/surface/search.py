@@ -32,7 +32,7 @@ from squeeze3d.codecs.surface.options import (
 )
 from squeeze3d.codecs.surface.paint import Goal
 from squeeze3d.codecs.surface.picture import Picture
-from squeeze3d.codecs.surface.portrait import Sitting
+from squeeze3d.codecs.surface.portrait import FINEST_PICTURE, Sitting
 from squeeze3d.codecs.surface.shapes import Care, Shape
 from squeeze3d.errors import UsageError
 
@@ -42,6 +42,8 @@ DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
 """Vertices of a canvas for each byte of colours."""
 TEXELS_PER_BYTE = (6.0, 9.0, 14.0, 21.0, 32.0, 48.0)
 """The same where colours are a picture, by the same index."""
+MOST_TEXELS = 250_000
+"""Of a picture: what takes a second or two to paint."""
 SMOOTH_START, PICTURE_START = 2, 3
 """Indices that searches begin with."""
 CUTS = (float("inf"), 40.0)
@@ -54,7 +56,7 @@ HEADER = 7
 """Bytes of a stream's parameters and hash."""
 FINEST_STEP, COARSEST_STEP = 0, 63
 STEPS_PER_OCTAVE = 9
-QUALITY_PER_OCTAVE = 16
+QUALITIES_PER_OCTAVE = 10
 """Of pictures."""
 FAST = 8
 """Speed of the coder of pictures while searching."""
@@ -64,8 +66,9 @@ SAVED = {1: 1.25, 2: 1.24, 3: 1.22, 4: 1.2, 6: 1.1, 7: 1.03}
 """How much larger pictures of equal quality are while searching, by speed at the end."""
 SAVED_DETAILS = 1.05
 """The same for details."""
+THOROUGH = 4
+"""Effort from which pictures are painted from `FINAL_SAMPLES` samples of a texel in each direction at the end."""
 FINAL_SAMPLES = 2
-"""Of a texel and direction, at the end."""
 FULL_PICTURE = 0.99
 """Part of the room for a picture from which no finer one is tried, at the end."""
 FULL = 0.96
@@ -120,7 +123,7 @@ class Effort:
     attempts: int
 
 
-ATTEMPTS = (4, 6, 8, 11, 15, 20, 24, 40, 80)
+ATTEMPTS = (3, 6, 8, 11, 15, 20, 24, 40, 80)
 """Plans that are tried, by effort."""
 CAREFUL = 7
 """Effort from which all of them are fitted to views, and not the best one alone."""
@@ -134,6 +137,7 @@ class Candidate:
     size: float
     error: float
     plan: Plan
+    care: Care
 
 
 class Search:
@@ -157,7 +161,7 @@ class Search:
         self.measure = measure
         self.overhead = overhead + HEADER
         colour = options.colour
-        self._last_step, self._last_quality = 24, 40
+        self._last_step, self._last_quality = 24, 26
         opaque = builder.components == 3
         if colour is Colour.PICTURE and not opaque:
             raise UsageError("a picture has no transparency", hint="use `-O colour=smooth` or `-O colour=auto`")
@@ -185,10 +189,18 @@ class Search:
         if best is None:
             return None
         self.job.memo["plan"] = best.plan, target
-        if effort.care is not Care.VIEWS and self.job.exact:
-            final = self._filled(best.plan, room, Care.VIEWS)
-            best = final if final is not None and final.error < best.error else best
-        return self._fitting(best, target)
+        return self._fitting(self._final(best, room, effort.care) or best, target)
+
+    def _final(self, searched: Candidate, room: float, care: Care) -> Candidate | None:
+        """The plan that won, coded as well as effort allows, and fitted to views where that helps."""
+        best = None
+        for chosen in dict.fromkeys((Care.VIEWS, care) if self.job.exact else (care,)):
+            found = self._filled(searched.plan, room, chosen, final=True)
+            if found is not None and (best is None or found.error < best.error):
+                best = found
+            if best is not None and best.error < searched.error:
+                break
+        return best
 
     def _climb(self, start: Plan, room: float, effort: Effort) -> Candidate | None:
         """Best of the start, its neighbours, the neighbours of the best of those, and so on."""
@@ -215,6 +227,8 @@ class Search:
             if best is not None:
                 start = best.plan
         for far in (STRIDE, -STRIDE):
+            if best is not None and len(known) >= effort.attempts:
+                break
             share = min(max(start.share + far, 0), len(SHARES) - 1)
             if replace(start, share=share) not in known:
                 attempt(replace(start, share=share))
@@ -251,7 +265,7 @@ class Search:
             detail = options.detail or DEFAULT_DETAIL
             goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
             model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP), careful=True))
-        return Candidate(model, self.measure(model), builder.error(model), Plan(0))
+        return Candidate(model, self.measure(model), builder.error(model), Plan(0), Care.VIEWS)
 
     def _picture_as_asked(self, shape: Shape) -> Candidate:
         portraitist = self.builder.portraitist(shape)
@@ -263,7 +277,7 @@ class Search:
             )
         quality = _quality(self.options.step or DEFAULT_STEP)
         model = self.builder.pictured(shape, sitting.picture(quality, subsampled=False, speed=self.speed))
-        return Candidate(model, self.measure(model), self.builder.error(model), Plan(0, picture=True))
+        return Candidate(model, self.measure(model), self.builder.error(model), Plan(0, picture=True), Care.VIEWS)
 
     def _fitting(self, found: Candidate, target: int) -> Candidate | None:
         """The candidate, or one with coarser colours or fewer triangles if its file is larger than the target."""
@@ -273,25 +287,28 @@ class Search:
                 return replace(found, size=size)
             room = target - self.overhead - (size - target) - 1
             self.overhead += size - target + 1
-            other = self._filled(found.plan, max(room, 1), Care.POINTS if self.job.effort < CAREFUL else Care.VIEWS)
+            other = self._filled(found.plan, max(room, 1), found.care, final=True)
             if other is None:
                 return None
             found = other
         return None
 
-    def _filled(self, plan: Plan, room: float, care: Care) -> Candidate | None:
-        """The model of a plan that takes about `room` bytes, no more than a few too many."""
+    def _filled(self, plan: Plan, room: float, care: Care, *, final: bool = False) -> Candidate | None:
+        """The model of a plan that takes about `room` bytes, no more than a few too many.
+
+        While searching, colours are coded fast, in as many bytes more as that takes.
+        """
         share = 0.0 if self.plain else SHARES[plan.share]
         shape = self._most_faces(plan, room * (1 - share), care)
         if shape is None:
             return None
         if self.plain:
             model = self.builder.constant(shape)
-            return Candidate(model, shape.size + 3, self.builder.error(model), plan)
+            return Candidate(model, shape.size + 3, self.builder.error(model), plan, care)
         left = room - shape.size
         painter = self.builder.painter(shape)
         if plan.picture:
-            return self._pictured(plan, shape, left, care)
+            return self._pictured(plan, shape, left, care, final=final)
         spacing = (
             painter.spacing(self.options.detail * len(shape.triangles) / 2)
             if self.options.detail
@@ -300,26 +317,25 @@ class Search:
         goal = painter.goal(spacing, CUTS[plan.cut])
         if plan.cut and goal.canvas.flags is None:
             return None
-        final = care is Care.VIEWS
         found = self._finest(goal, left * (1.0 if final else SAVED_DETAILS), careful=final)
         if found is None:
             return None
         details, size = found
         model = self.builder.detailed(shape, details)
-        return Candidate(model, shape.size + size, self.builder.error(model), plan)
+        return Candidate(model, shape.size + size, self.builder.error(model), plan, care)
 
-    def _pictured(self, plan: Plan, shape: Shape, room: float, care: Care) -> Candidate | None:
+    def _pictured(self, plan: Plan, shape: Shape, room: float, care: Care, *, final: bool) -> Candidate | None:
         """A shape with the finest picture within `room` bytes."""
         portraitist = self.builder.portraitist(shape)
-        texel = portraitist.texel(TEXELS_PER_BYTE[plan.density] * room)
-        final = care is Care.VIEWS
-        sitting = portraitist.sitting(texel, FINAL_SAMPLES if final else 1)
+        wanted = min(TEXELS_PER_BYTE[plan.density] * room, MOST_TEXELS)
+        texel = portraitist.texel(wanted)
+        sitting = portraitist.sitting(texel, FINAL_SAMPLES if final and self.job.effort >= THOROUGH else 1)
         room *= 1.0 if final else SAVED[self.speed]
         picture = None if sitting is None else self._finest_picture(sitting, room, final=final)
         if picture is None:
             return None
         model = self.builder.pictured(shape, picture)
-        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan)
+        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan, care)
 
     def _finest(self, goal: Goal, room: float, *, careful: bool) -> tuple[Details, float] | None:
         """The finest colours within `room` bytes, nearly."""
@@ -350,7 +366,7 @@ class Search:
     def _finest_picture(self, sitting: Sitting, room: float, *, final: bool) -> Picture | None:
         """The finest picture within `room` bytes, nearly."""
         speed, full = (self.speed, FULL_PICTURE) if final else (FAST, FULL)
-        low, high = -1, 101
+        low, high = -1, FINEST_PICTURE + 1
         guess, best = self._last_quality, None
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
@@ -362,7 +378,7 @@ class Search:
                     break
             else:
                 high = guess
-            guess += int(np.clip(np.rint(QUALITY_PER_OCTAVE * np.log2(room / size)), -16, 16)) or (
+            guess += int(np.clip(np.rint(QUALITIES_PER_OCTAVE * np.log2(room / size)), -10, 10)) or (
                 1 if size <= room else -1
             )
         self._last_quality = max(low, 0)
@@ -388,7 +404,7 @@ class Search:
             above = min((faces for faces, size in known.items() if size > budget and faces > below), default=limit + 1)
             if below == limit or above - below <= 1 or known[below] > FULL * budget:
                 break
-            slope = BYTES_PER_FACE
+            slope = self._bytes_per_face(budget)
             if above in known:
                 slope = (known[above] - known[below]) / (above - below)
             elif below:
@@ -409,6 +425,16 @@ class Search:
             shape = shapes.shape(found, min(bits, self._bits(found, plan)), care)
         return shape if shape.size <= budget * 1.02 + 2 else None
 
+    def _bytes_per_face(self, budget: float) -> float:
+        """A first guess, from what is known with other grids."""
+        sizes = (
+            (abs(np.log(size / budget)), size / faces)
+            for known in self.builder.sizes.values()
+            for faces, size in known.items()
+            if faces
+        )
+        return min(sizes, default=(0.0, BYTES_PER_FACE))[1]
+
     def _bits(self, faces: int, plan: Plan) -> int:
         if self.options.bits:
             return self.options.bits
@@ -422,7 +448,7 @@ def _step_number(levels: float) -> int:
 
 def _quality(levels: float) -> int:
     """Quality of a picture whose errors are about those of a step in byte levels."""
-    return int(np.clip(round(100 - 16 * np.log2(max(levels, 1.0))), 0, 100))
+    return int(np.clip(round(FINEST_PICTURE - QUALITIES_PER_OCTAVE * np.log2(max(levels, 1.0))), 0, FINEST_PICTURE))
 
 
 def _first_share(room: float) -> int:

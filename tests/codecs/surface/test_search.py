@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sample_assets import MESHES, alpha_mask, bare, box, grid, needles, textured_cube, vertex_colours, white_ball
+from sample_assets import MESHES, alpha_mask, ball, bare, box, grid, needles, textured_cube, vertex_colours, white_ball
 
 from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.image import Image, Texture
 from squeeze3d.assets.loss import LossReport
 from squeeze3d.assets.mesh import Material, Mesh, Primitive
 from squeeze3d.assets.source import Loaded, Source
@@ -19,9 +20,11 @@ from squeeze3d.codecs.surface import model, options
 from squeeze3d.codecs.surface.build import SurfaceBuilder
 from squeeze3d.codecs.surface.model import SHADES, ColourMode, SurfaceModel, from_container
 from squeeze3d.codecs.surface.options import Colour, SurfaceOptions
+from squeeze3d.codecs.surface.rebuild import to_mesh
 from squeeze3d.codecs.surface.search import CUTS
 from squeeze3d.codecs.surface.shapes import Care, Shapes
 from squeeze3d.errors import TargetSizeError, UsageError
+from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.surface import flatten
 
 
@@ -35,6 +38,16 @@ def encoded(mesh: Mesh, size: int | None = None, effort: int = 1, **chosen: obje
     container = mesh_surface.encode(loaded(mesh), SurfaceOptions(**chosen), job)
     data = container.to_bytes()
     return from_container(Container.from_bytes(data), Limits()), len(data), job
+
+
+def patterned() -> Mesh:
+    """A ball with a pattern far finer than its triangles."""
+    positions, uvs, triangles = ball(16, 24)
+    y, x = np.mgrid[0:256, 0:512]
+    waves = np.stack([np.sin(x * (0.3 + 0.1 * k)) * np.sin(y * (0.4 - 0.1 * k)) for k in range(3)], axis=2)
+    texture = Texture(Image.from_pixels((128 + 110 * waves).astype(np.uint8)))
+    material = Material(base_colour_texture=texture, metallic=0.0)
+    return Mesh((Primitive(positions, triangles, uvs=(uvs,), material=0),), (material,))
 
 
 @pytest.mark.parametrize("make", MESHES)
@@ -74,6 +87,37 @@ def test_options_decide_what_is_stored() -> None:
     assert fine is not None
     assert coarse is not None
     assert fine.step < coarse.step
+
+
+def test_pictures_can_be_asked_for() -> None:
+    found, size, _ = encoded(textured_cube(), 1500, colour=Colour.PICTURE)
+    assert found.mode is ColourMode.PICTURE
+    assert size <= 1500
+    few, many = (
+        encoded(textured_cube(), faces=12, detail=detail, colour=Colour.PICTURE)[0].picture for detail in (16, 64)
+    )
+    assert few is not None
+    assert many is not None
+    assert few.pixels.size < many.pixels.size
+    with pytest.raises(UsageError, match="transparency"):
+        encoded(alpha_mask(), 1500, colour=Colour.PICTURE)
+
+
+def test_dense_patterns_become_pictures_and_flat_colours_do_not() -> None:
+    assert encoded(patterned(), 8000, effort=3)[0].mode is ColourMode.PICTURE
+    assert encoded(vertex_colours(), 3000, effort=3)[0].mode is ColourMode.SMOOTH
+
+
+def test_what_a_picture_shows_is_what_the_original_shows() -> None:
+    original = flatten(patterned())
+    decoded = flatten(to_mesh(encoded(patterned(), 12_000, colour=Colour.PICTURE)[0]))
+    # The middle of every triangle, and the nearest place on the original.
+    faces = np.arange(len(decoded.triangles))
+    weights = np.full((len(faces), 3), 1 / 3)
+    places = decoded.positions[decoded.triangles].mean(axis=1)
+    hits = SurfaceQuery(original.positions, original.triangles).closest(places)
+    difference = decoded.colours_at(faces, weights) - original.colours_at(hits.faces, hits.weights)
+    assert np.sqrt(np.square(difference[:, :3]).mean()) < 0.06
 
 
 def test_more_bytes_look_better() -> None:
