@@ -312,7 +312,7 @@ def _flattened(local, homes, points, normals, owners, count):  # type: ignore[no
             turned[owners[f]] = True
     for i in range(len(points)):
         if not turned[homes[i]]:
-            flat[i] = relaxed[i]
+            flat[i, 0], flat[i, 1] = relaxed[i, 0], relaxed[i, 1]
     return flat
 
 
@@ -411,20 +411,36 @@ def _covers(flat, corners, low, unit, shape, taken, take):  # type: ignore[no-un
     bx, by = (flat[b, 0] - low[0]) / unit, (flat[b, 1] - low[1]) / unit
     cx, cy = (flat[c, 0] - low[0]) / unit, (flat[c, 1] - low[1]) / unit
     sign = 1.0 if (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0.0 else -1.0
+    first, last = max(int(min(ax, bx, cx)), 0), min(int(max(ax, bx, cx)), shape[0] - 1)
     for row in range(max(int(min(ay, by, cy)), 0), min(int(max(ay, by, cy)), shape[1] - 1) + 1):
         y = row + 0.5
-        for column in range(max(int(min(ax, bx, cx)), 0), min(int(max(ax, bx, cx)), shape[0] - 1) + 1):
-            x = column + 0.5
-            if (
-                sign * ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) > 0.0
-                and sign * ((cx - bx) * (y - by) - (cy - by) * (x - bx)) > 0.0
-                and sign * ((ax - cx) * (y - cy) - (ay - cy) * (x - cx)) > 0.0
-            ):
-                if take:
-                    taken[row * shape[0] + column] = True
-                elif taken[row * shape[0] + column]:
-                    return True
+        begin, end = _inside(ax, ay, bx, by, sign, y, first, last + 1)
+        begin, end = _inside(bx, by, cx, cy, sign, y, begin, end)
+        begin, end = _inside(cx, cy, ax, ay, sign, y, begin, end)
+        for column in range(begin, end):
+            if take:
+                taken[row * shape[0] + column] = True
+            elif taken[row * shape[0] + column]:
+                return True
     return False
+
+
+@compiled
+def _inside(ax, ay, bx, by, sign, y, begin, end):  # type: ignore[no-untyped-def]
+    """Those of the columns from `begin` to `end` whose middle lies on the inner side of a-b in a row; a range as well.
+
+    Rounding keeps order, so the side changes once along a row, whatever the numbers: a few columns have to be looked
+    at. Needles along the diagonal of their piece would take seconds otherwise.
+    """
+    rising = sign * (by - ay) < 0.0
+    low, high = begin, end
+    while low < high:
+        middle = (low + high) >> 1
+        if (sign * ((bx - ax) * (y - ay) - (by - ay) * (middle + 0.5 - ax)) > 0.0) == rising:
+            high = middle
+        else:
+            low = middle + 1
+    return (low, end) if rising else (begin, low)
 
 
 @compiled
@@ -485,7 +501,8 @@ def _relaxed(local, points, start):  # type: ignore[no-untyped-def]
             weights[f, 1] = min(max(uv / double, LEAST_WEIGHT), 1.0 / LEAST_WEIGHT)
             weights[f, 2] = min(max((uu - uv) / double, LEAST_WEIGHT), 1.0 / LEAST_WEIGHT)
         else:
-            weights[f] = LEAST_WEIGHT
+            for k in range(3):
+                weights[f, k] = LEAST_WEIGHT
     # Triangles around each vertex.
     offsets = np.zeros(len(points) + 1, dtype=np.int64)
     for f in range(faces):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hang_guard import ends
-from sample_assets import MAKERS, bare, box, random
+from sample_assets import MAKERS, bare, box, random, textured_cube
 
 import squeeze3d
 from squeeze3d.api import decode
@@ -266,6 +266,35 @@ def test_much_damage_behind_a_right_checksum(spec, make):
     for damaged in mutations(encoded(spec, make).data, 500):
         with ends(), contextlib.suppress(Sq3Error):
             squeeze3d.decompress(damaged, max_memory=1 << 26)
+
+
+@cache
+def pictured() -> bytes:
+    """A surface whose colours are a picture, as AV1 units in its stream."""
+    options = {"colour": "picture", "faces": 60}
+    return squeeze3d.compress(textured_cube(), codec="mesh.surface", options=options, effort=1)
+
+
+def test_refuses_cuts_and_flipped_bits_of_a_picture():
+    data = pictured()
+    assert decode(data).materials[0].base_colour_texture is not None
+    for at in range(len(data)):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << (at & 7)
+        for damaged in (data[:at], bytes(flipped)):
+            with pytest.raises(FormatError):
+                squeeze3d.decompress(damaged)
+
+
+def test_damage_to_a_picture_behind_a_right_checksum_is_an_error_or_an_asset():
+    tracemalloc.start()
+    try:
+        for damaged in mutations(pictured(), 120):
+            with ends(), contextlib.suppress(Sq3Error):
+                assert Kind.of(squeeze3d.decompress(damaged, max_memory=1 << 26)) is Kind.MESH
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("spec", CODECS)
