@@ -69,7 +69,7 @@ SAVED_DETAILS = 1.05
 THOROUGH = 4
 """Effort from which pictures are painted from `FINAL_SAMPLES` samples of a texel in each direction at the end."""
 FINAL_SAMPLES = 2
-FULL_PICTURE = 0.99
+FULL_PICTURE = 0.97
 """Part of the room for a picture from which no finer one is tried, at the end."""
 FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
@@ -162,6 +162,8 @@ class Search:
         self.overhead = overhead + HEADER
         colour = options.colour
         self._last_step, self._last_quality = 24, 26
+        self._found: dict[Plan, tuple[int, int]] = {}
+        """Steps and qualities that searches for a plan ended with."""
         opaque = builder.components == 3
         if colour is Colour.PICTURE and not opaque:
             raise UsageError("a picture has no transparency", hint="use `-O colour=smooth` or `-O colour=auto`")
@@ -194,6 +196,8 @@ class Search:
     def _final(self, searched: Candidate, room: float, care: Care) -> Candidate | None:
         """The plan that won, coded as well as effort allows, and fitted to views where that helps."""
         best = None
+        # Slow coders need no more bytes for the same quality than were allowed for fast ones.
+        self._last_step, self._last_quality = self._found.get(searched.plan, (self._last_step, self._last_quality))
         for chosen in dict.fromkeys((Care.VIEWS, care) if self.job.exact else (care,)):
             found = self._filled(searched.plan, room, chosen, final=True)
             if found is not None and (best is None or found.error < best.error):
@@ -211,6 +215,7 @@ class Search:
             nonlocal best
             self.job.progress("search", 0.15 + 0.8 * len(known) / effort.attempts)
             known[plan] = found = self._filled(plan, room, effort.care)
+            self._found[plan] = self._last_step, self._last_quality
             if found is not None and (best is None or found.error < best.error):
                 best = found
 
