@@ -44,9 +44,9 @@ def bake(layout: Atlas, colours: Colours, samples: int) -> NDArray[np.float64]:
     amount = np.concatenate([np.ones(len(rows)), np.full(len(every), EDGE)])
     found = colours(hit, weights)
     count = layout.width * layout.height
-    total: NDArray[np.float64] = np.bincount(texels, amount, count)
-    sums: list[NDArray[np.float64]] = [np.bincount(texels, amount * found[:, k], count) for k in range(3)]
-    means = np.stack(sums, axis=1) / np.maximum(total, 1e-12)[:, None]
+    total = np.bincount(texels, amount, count)
+    sums = np.stack([np.bincount(texels, amount * found[:, k], count) for k in range(3)], axis=1).astype(np.float64)
+    means = sums / np.maximum(total, 1e-12)[:, None]
     shape = layout.height, layout.width
     return spread(means.reshape(*shape, 3), (total > 0).reshape(shape))
 
