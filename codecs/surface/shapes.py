@@ -155,6 +155,7 @@ class Shapes:
     @cached_property
     def judge(self) -> Judge:
         """Says how shapes and models look."""
+        self._rendered.result()
         return Judge(self.surface, self.pose.centre, self.pose.scale)
 
     @cached_property
