@@ -38,8 +38,6 @@ FREE_FACES = 1024
 BYTES_PER_FACE = 12_000
 """Peak memory of decoding, with as many colours as a triangle may have; what the memory limit is checked against."""
 FREE_BYTES = 16_384 * 600
-MAX_PICTURE_FACES = 1 << 16
-"""Meshes with more triangles have no picture. Part of the format."""
 
 CREASES = (0, 25, 40, 60, 90, 180)
 """Angles by number, in degrees; see `squeeze3d.geometry.normals`. Part of the format."""
@@ -214,9 +212,11 @@ def from_container(container: Container, limits: Limits) -> SurfaceModel:
         constant = (found[0], found[1], found[2], found[3] if len(found) > 3 else 255)
     elif mode == ColourMode.PICTURE:
         texel, subsampled = raw(6), bool(raw(1))
-        place = layout(pieces(mesh.triangles, mesh.cells), texel) if texel < len(TEXELS) else None
-        if place is None or alpha or faces > MAX_PICTURE_FACES:
+        if alpha or texel >= len(TEXELS):
             raise FormatError("the picture of the surface is out of range")
+        place = layout(pieces(mesh.triangles, mesh.cells), texel)
+        if place is None:
+            raise FormatError("the atlas of the picture is out of range")
         picture = Picture(texel, subsampled, code_picture(coder, None, len(symbols)), place)
     else:
         spacing, step = raw(6), raw(6)

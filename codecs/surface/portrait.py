@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.surface.atlas import TEXELS, Atlas
 from squeeze3d.codecs.surface.baking import Colours, bake
-from squeeze3d.codecs.surface.charts import Charts
-from squeeze3d.codecs.surface.model import MAX_PICTURE_FACES
+from squeeze3d.codecs.surface.charts import MOST_FACES, Charts
 from squeeze3d.codecs.surface.picture import Picture, layout, pieces
 from squeeze3d.codecs.surface.shapes import Shape
 from squeeze3d.geometry.sampling import face_areas
@@ -65,7 +64,7 @@ class Portraitist:
         if key not in self._sittings:
             found = None
             # Thin and crooked pieces may need larger texels to fit at all.
-            while found is None and texel < len(TEXELS) and len(self.shape.triangles) <= MAX_PICTURE_FACES:
+            while found is None and texel < len(TEXELS) and len(self.shape.triangles) <= MOST_FACES:
                 found = layout(self.pieces, texel)
                 texel += 1
             result = None

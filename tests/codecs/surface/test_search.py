@@ -40,11 +40,13 @@ def encoded(mesh: Mesh, size: int | None = None, effort: int = 1, **chosen: obje
     return from_container(Container.from_bytes(data), Limits()), len(data), job
 
 
-def patterned() -> Mesh:
-    """A ball with a pattern far finer than its triangles."""
+def patterned(fineness: float = 1.0) -> Mesh:
+    """A ball with a pattern; with a fineness of 1 far finer than its triangles."""
     positions, uvs, triangles = ball(16, 24)
     y, x = np.mgrid[0:256, 0:512]
-    waves = np.stack([np.sin(x * (0.3 + 0.1 * k)) * np.sin(y * (0.4 - 0.1 * k)) for k in range(3)], axis=2)
+    waves = np.stack(
+        [np.sin(x * fineness * (0.3 + 0.1 * k)) * np.sin(y * fineness * (0.4 - 0.1 * k)) for k in range(3)], axis=2
+    )
     texture = Texture(Image.from_pixels((128 + 110 * waves).astype(np.uint8)))
     material = Material(base_colour_texture=texture, metallic=0.0)
     return Mesh((Primitive(positions, triangles, uvs=(uvs,), material=0),), (material,))
@@ -109,8 +111,8 @@ def test_dense_patterns_become_pictures_and_flat_colours_do_not() -> None:
 
 
 def test_what_a_picture_shows_is_what_the_original_shows() -> None:
-    original = flatten(patterned())
-    decoded = flatten(to_mesh(encoded(patterned(), 12_000, colour=Colour.PICTURE)[0]))
+    original = flatten(patterned(0.2))
+    decoded = flatten(to_mesh(encoded(patterned(0.2), 6000, colour=Colour.PICTURE)[0]))
     # The middle of every triangle, and the nearest place on the original.
     faces = np.arange(len(decoded.triangles))
     weights = np.full((len(faces), 3), 1 / 3)
