@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.disjoint import join, root
 
 
 def order_starts(triangles: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -33,21 +34,9 @@ def _pieces(triangles, count):  # type: ignore[no-untyped-def]
     """(F,) smallest vertex that each triangle is connected with."""
     parent = np.arange(count)
     for f in range(len(triangles)):
-        root = triangles[f, 0]
-        while parent[root] != root:
-            parent[root] = parent[parent[root]]
-            root = parent[root]
         for k in range(1, 3):
-            other = triangles[f, k]
-            while parent[other] != other:
-                parent[other] = parent[parent[other]]
-                other = parent[other]
-            parent[max(root, other)] = min(root, other)
-            root = min(root, other)
+            join(parent, triangles[f, 0], triangles[f, k])
     result = np.empty(len(triangles), np.int64)
     for f in range(len(triangles)):
-        root = triangles[f, 0]
-        while parent[root] != root:
-            root = parent[root]
-        result[f] = root
+        result[f] = root(parent, triangles[f, 0])
     return result

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.codecs.surface.cuts import InnerEdges
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.disjoint import root
 
 MOST_FACES = 1 << 16
 """Larger meshes are not laid flat."""
@@ -132,14 +133,6 @@ def _pieces(normals, sides, pairs, lengths):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _root(parents, f):  # type: ignore[no-untyped-def]
-    while parents[f] != f:
-        parents[f] = parents[parents[f]]
-        f = parents[f]
-    return f
-
-
-@compiled
 def _cost(mean, area, border, p, q, shared):  # type: ignore[no-untyped-def]
     """What merging two pieces costs, and the flatness of the result."""
     square = 0.0
@@ -202,7 +195,7 @@ def _merged(normals, sides, pairs, lengths, open_, steps):  # type: ignore[no-un
         last = first[p]
         half = last
         while True:
-            if _root(parents, pairs[half >> 1, 1 - (half & 1)]) == q:
+            if root(parents, pairs[half >> 1, 1 - (half & 1)]) == q:
                 shared += lengths[half >> 1]
             half = ahead[half]
             if half == last:
@@ -218,7 +211,7 @@ def _merged(normals, sides, pairs, lengths, open_, steps):  # type: ignore[no-un
         ahead[one], ahead[other] = ahead[other], ahead[one]
         _offer(heap, p, first, ahead, pairs, lengths, parents, mean, area, border, versions, gain, marks, steps, -1)
     for f in range(count):
-        parents[f] = _root(parents, f)
+        parents[f] = root(parents, f)
     return parents
 
 
@@ -255,7 +248,7 @@ def _offer(  # type: ignore[no-untyped-def]
     before = half
     for _ in range(size):
         half = ahead[before]
-        if _root(parents, pairs[half >> 1, 1 - (half & 1)]) == p:
+        if root(parents, pairs[half >> 1, 1 - (half & 1)]) == p:
             ahead[before] = ahead[half]
             if half == first[p]:
                 first[p] = before
@@ -267,7 +260,7 @@ def _offer(  # type: ignore[no-untyped-def]
     half = first[p]
     last = half
     while True:
-        q = _root(parents, pairs[half >> 1, 1 - (half & 1)])
+        q = root(parents, pairs[half >> 1, 1 - (half & 1)])
         if marks[q] != p:
             marks[q] = p
             gain[q] = 0.0
@@ -277,7 +270,7 @@ def _offer(  # type: ignore[no-untyped-def]
         if half == last:
             break
     while True:
-        q = _root(parents, pairs[half >> 1, 1 - (half & 1)])
+        q = root(parents, pairs[half >> 1, 1 - (half & 1)])
         if marks[q] == p:
             marks[q] = -1
             if q > above:

@@ -20,6 +20,7 @@ from squeeze3d.bitstream.binary import BinaryDecoder, BinaryEncoder, BinaryMeter
 from squeeze3d.bitstream.priors import Run
 from squeeze3d.codecs.surface.priors import CUTS, shipped
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.disjoint import join, root
 
 BENDS = 6
 SETS = ((5, 5), (BENDS, 3, 3), (4, 4, 3))
@@ -134,21 +135,9 @@ def _wedges(triangles, faces, corners, flags):  # type: ignore[no-untyped-def]
             other = 3 * g + j
             if triangles[g, j] != triangles[f, (i + k) % 3]:
                 other = 3 * g + (j + 1) % 3
-            while parent[one] != one:
-                parent[one] = parent[parent[one]]
-                one = parent[one]
-            while parent[other] != other:
-                parent[other] = parent[parent[other]]
-                other = parent[other]
-            if one < other:
-                parent[other] = one
-            else:
-                parent[one] = other
+            join(parent, one, other)
     for c in range(count):
-        root = c
-        while parent[root] != root:
-            root = parent[root]
-        parent[c] = root
+        parent[c] = root(parent, c)
     return parent
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.compiled import compiled
+from squeeze3d.geometry.disjoint import join, root
 from squeeze3d.geometry.edges import edges_of
 from squeeze3d.geometry.sampling import face_areas, face_normals
 
@@ -71,28 +72,19 @@ def _grouped(triangles, index, edge_count, normals, least):  # type: ignore[no-u
         for side in range(2):
             one = corner if side == 0 else 3 * f + (k + 1) % 3
             other = 3 * g + (j + 1) % 3 if side == 0 else twin
-            while parent[one] != one:
-                parent[one] = parent[parent[one]]
-                one = parent[one]
-            while parent[other] != other:
-                parent[other] = parent[parent[other]]
-                other = parent[other]
-            # The smallest corner is the root, so that roots come first below.
-            parent[max(one, other)] = min(one, other)
+            # The smallest corner stands for its group, so that it comes first below.
+            join(parent, one, other)
     groups = np.empty(size, np.int64)
     kept = np.empty(size, np.int64)
     number = 0
     for corner in range(size):
-        root = corner
-        while parent[root] != root:
-            root = parent[root]
-        parent[corner] = root
-        if root == corner:
+        head = root(parent, corner)
+        if head == corner:
             kept[number] = corner
             groups[corner] = number
             number += 1
         else:
-            groups[corner] = groups[root]
+            groups[corner] = groups[head]
     return groups.reshape(-1, 3), kept[:number].copy()
 
 
