@@ -139,7 +139,7 @@ class SurfaceBuilder:
         )
 
     def error(self, model: SurfaceModel) -> float:
-        """How far a model is from the original, on views: a mean squared error."""
+        """How far a model is from the original, on views; see `Judge.error`."""
         red, green, blue, _ = model.constant
         return self.shapes.judge.error(corners(model), (red / 255, green / 255, blue / 255), unlit=model.look.unlit)
 

@@ -52,7 +52,7 @@ class Judge:
         self._rays = (rays / np.linalg.norm(rays, axis=3, keepdims=True)).astype(np.float32)
         self._colours, self._shaded = images.channel("albedo"), images.channel("shaded")
         self._share, self._normals = images.channel("mask"), images.channel("normal")
-        # Of a pixel, where a unit of length is seen at a depth of 1 or anywhere.
+        # Width of a pixel: at a depth of 1, or anywhere if there is no perspective.
         self._size = np.array([1 / camera.pixels_per_unit(np.ones(1))[0] for camera in self._cameras])
 
     @cached_property
