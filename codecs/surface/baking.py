@@ -92,31 +92,51 @@ def spread(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.
 
     Means of ever larger squares, then back from the largest (a pull-push pyramid, Gortler et al. 1996).
     """
-    weight = known.astype(np.float64)[..., None]
-    levels = [(values * weight, weight)]
-    while max(levels[-1][0].shape[:2]) > 1:
-        sums, parts = levels[-1]
-        rows, columns = (-len(sums)) % 2, (-sums.shape[1]) % 2
-        pad = ((0, rows), (0, columns), (0, 0))
-        total = [
-            np.pad(a, pad).reshape((len(a) + rows) // 2, 2, (a.shape[1] + columns) // 2, 2, -1).sum(axis=(1, 3))
-            for a in (sums, parts)
-        ]
-        # Full weight as soon as anything is known.
-        scale = np.minimum(1.0, 1.0 / np.maximum(total[1], 1e-12))
-        levels.append((total[0] * scale, total[1] * scale))
-    result = levels[-1][0] / np.maximum(levels[-1][1], 1e-12)
+    levels = [(values * known[..., None], known.astype(np.float64))]
+    while max(levels[-1][1].shape) > 1:
+        levels.append(_halved(*levels[-1]))
+    sums, parts = levels[-1]
+    result = sums / np.maximum(parts, 1e-12)[..., None]
     for sums, parts in reversed(levels[:-1]):
-        height, width = sums.shape[:2]
-        finer = _doubled(_doubled(result, 0)[:height], 1)[:, :width]
-        result = sums + (1 - parts) * finer
+        result = _filled(sums, parts, result)
     return np.where(known[..., None], values, result)
 
 
-def _doubled(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Twice as many along an axis, linear in between."""
-    moved = np.moveaxis(values, axis, 0)
-    before = np.concatenate([moved[:1], moved[:-1]])
-    after = np.concatenate([moved[1:], moved[-1:]])
-    both = np.stack([0.75 * moved + 0.25 * before, 0.75 * moved + 0.25 * after], axis=1)
-    return np.moveaxis(both.reshape(-1, *moved.shape[1:]), 0, axis)
+@compiled
+def _halved(sums, parts):  # type: ignore[no-untyped-def]
+    """Sums and weights of squares of four, with full weight as soon as anything is known."""
+    height, width, channels = sums.shape
+    totals = np.zeros(((height + 1) // 2, (width + 1) // 2, channels))
+    weights = np.zeros(totals.shape[:2])
+    for row in range(height):
+        for column in range(width):
+            weights[row // 2, column // 2] += parts[row, column]
+            for k in range(channels):
+                totals[row // 2, column // 2, k] += sums[row, column, k]
+    for row in range(len(weights)):
+        for column in range(weights.shape[1]):
+            scale = 1.0 / max(weights[row, column], 1.0)
+            weights[row, column] *= scale
+            for k in range(channels):
+                totals[row, column, k] *= scale
+    return totals, weights
+
+
+@compiled
+def _filled(sums, parts, coarse):  # type: ignore[no-untyped-def]
+    """Twice as many values as `coarse` along both axes, linear in between, where weights leave room for them."""
+    height, width, channels = sums.shape
+    result = np.zeros(sums.shape)
+    for row in range(height):
+        up = row // 2
+        # A quarter of what lies across the nearer border.
+        beside = min(max(up + (1 if row % 2 else -1), 0), len(coarse) - 1)
+        for column in range(width):
+            left = column // 2
+            next_ = min(max(left + (1 if column % 2 else -1), 0), coarse.shape[1] - 1)
+            for k in range(channels):
+                near = 0.75 * coarse[up, left, k] + 0.25 * coarse[beside, left, k]
+                far = 0.75 * coarse[up, next_, k] + 0.25 * coarse[beside, next_, k]
+                made = 0.75 * near + 0.25 * far
+                result[row, column, k] = sums[row, column, k] + (1.0 - parts[row, column]) * made
+    return result

@@ -19,6 +19,7 @@ from squeeze3d.errors import Sq3Error
 from squeeze3d.geometry.normals import crease_normals
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
 from squeeze3d.geometry.surface import Surface
+from squeeze3d.threads import Kept
 
 PROBES = 6_000
 """Points at which colours and normals of the original are looked at."""
@@ -34,9 +35,9 @@ class SurfaceBuilder:
         self.shapes = Shapes(surface)
         self.sizes: dict[int, dict[int, float]] = {}
         """Bytes of shapes by extra bits of a coordinate and number of triangles, as far as a search knows them."""
-        self._painters: dict[Shape, Painter] = {}
-        self._portraitists: dict[Shape, Portraitist] = {}
-        self._creases: dict[Shape, int] = {}
+        self._painters: Kept[Shape, Painter] = Kept()
+        self._portraitists: Kept[Shape, Portraitist] = Kept()
+        self._creases: Kept[Shape, int] = Kept()
 
     @cached_property
     def _seen(self) -> NDArray[np.float32]:
@@ -76,12 +77,9 @@ class SurfaceBuilder:
 
     def look(self, shape: Shape, alpha_mode: AlphaMode) -> Look:
         """Material constants, and the crease angle whose normals agree best with the original's."""
-        if shape not in self._creases:
-            self._creases[shape] = self._best_crease(shape)
+        crease = self._creases.get(shape, lambda: self._best_crease(shape))
         double_sided = self._look.double_sided or shape.folded
-        return dataclasses.replace(
-            self._look, alpha_mode=alpha_mode, crease=self._creases[shape], double_sided=double_sided
-        )
+        return dataclasses.replace(self._look, alpha_mode=alpha_mode, crease=crease, double_sided=double_sided)
 
     def _best_crease(self, shape: Shape) -> int:
         positions, triangles = shape.positions, shape.triangles
@@ -104,16 +102,12 @@ class SurfaceBuilder:
 
     def painter(self, shape: Shape) -> Painter:
         """Colours for a shape."""
-        if shape not in self._painters:
-            self._painters[shape] = Painter(self.shapes, shape, self.components)
-        return self._painters[shape]
+        return self._painters.get(shape, lambda: Painter(self.shapes, shape, self.components))
 
     def portraitist(self, shape: Shape) -> Portraitist:
         """Pictures of a shape."""
-        if shape not in self._portraitists:
-            colours = partial(self.painter(shape).colours, shape.positions, shape.triangles)
-            self._portraitists[shape] = Portraitist(shape, colours)
-        return self._portraitists[shape]
+        colours = partial(self.painter(shape).colours, shape.positions, shape.triangles)
+        return self._portraitists.get(shape, lambda: Portraitist(shape, colours))
 
     def constant(self, shape: Shape) -> SurfaceModel:
         """One colour for everything: the area-weighted mean."""

@@ -8,7 +8,6 @@ coded mesh ─► cut along flagged edges ─► refined to a spacing ─► hie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from squeeze3d.codecs.surface.cuts import CutMesh, InnerEdges, cut_open, inner_edges
 from squeeze3d.codecs.surface.hierarchy import Hierarchy, hierarchy
 from squeeze3d.codecs.surface.refinement import MAX_ROUNDS, Refinement, refine
+from squeeze3d.threads import unlocked_property
 
 SPACINGS = tuple(round(2 ** (4 + k / 2)) for k in range(44))
 """Spacings by number, in grid cells times 2**MAX_ROUNDS. Part of the format."""
@@ -38,7 +38,7 @@ class Canvas:
     edges: InnerEdges | None = None
     """Inner edges, where somebody has them already."""
 
-    @cached_property
+    @unlocked_property
     def cut(self) -> CutMesh:
         """The mesh with its cuts."""
         if self.flags is None:
@@ -46,13 +46,13 @@ class Canvas:
         edges = self.edges or inner_edges(self.triangles, self.cells)
         return cut_open(self.triangles, edges, self.flags)
 
-    @cached_property
+    @unlocked_property
     def refinement(self) -> Refinement:
         """The places of colours."""
         most = FREE_VERTICES + VERTICES_PER_FACE * len(self.triangles)
         return refine(self.cut.triangles, self.cells[self.cut.vertices], SPACINGS[self.spacing], most)
 
-    @cached_property
+    @unlocked_property
     def hierarchy(self) -> Hierarchy:
         """Which of them predict which."""
         return hierarchy(self.refinement, self.cut.triangles)

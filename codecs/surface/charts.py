@@ -76,16 +76,21 @@ def charts(triangles: NDArray[np.int64], cells: NDArray[np.int64], edges: InnerE
     lengths = np.sqrt((gap * gap).sum(axis=1).astype(np.float64))
     sides = np.sqrt(((np.roll(corners, -1, axis=1) - corners) ** 2).sum(axis=2))
     owners = _pieces(normals, sides, edges.faces, lengths)
+    places = np.zeros((len(triangles), 3, 2))
+    changed = np.ones(int(owners.max(initial=-1)) + 1, dtype=np.bool_)
     for layer in range(LAYERS + 1):
-        count = int(owners.max(initial=-1)) + 1
+        faces = np.flatnonzero(changed[owners])
         # Vertices of each piece, and the triangles in terms of them.
-        keys, index = np.unique((owners[:, None] * len(cells) + triangles).reshape(-1), return_inverse=True)
+        keys, index = np.unique((owners[faces, None] * len(cells) + triangles[faces]).reshape(-1), return_inverse=True)
         local, homes = index.reshape(-1, 3), keys // len(cells)
-        flat = _flattened(local, homes, cells[keys % len(cells)].astype(np.float64), normals, owners, count)
-        if layer == LAYERS or not _lift(flat, local, owners, edges.faces, count):
+        points = cells[keys % len(cells)].astype(np.float64)
+        places[faces] = _flattened(local, homes, points, normals[faces], owners[faces], len(changed))[local]
+        if layer < LAYERS:
+            changed = _lift(places, owners, edges.faces, changed)
+        if not changed.any():
             break
-    boxes = _turn(flat, homes, count, np.array(_COSINES))
-    return Charts(owners, flat[local], boxes)
+    boxes = _turn(places, owners, np.argsort(owners, kind="stable"), len(changed), np.array(_COSINES))
+    return Charts(owners, places, boxes)
 
 
 @compiled
@@ -310,12 +315,12 @@ def _flattened(local, homes, points, normals, owners, count):  # type: ignore[no
 
 
 @compiled
-def _lift(flat, local, owners, pairs, count):  # type: ignore[no-untyped-def]
-    """Give triangles that lie on top of others of their piece to new pieces, in `owners`. Returns whether any do.
+def _lift(places, owners, pairs, fresh):  # type: ignore[no-untyped-def]
+    """Give triangles that lie on top of others of their piece to new pieces, in `owners`.
 
-    Triangles are laid down one after the other, from the first one to its neighbours and so on.
+    Looks at pieces that are `fresh`, and returns which have changed or are new. Triangles are laid down one after the other, from the first one to its neighbours and so on.
     """
-    faces = len(local)
+    faces, count = len(places), len(fresh)
     offsets = np.zeros(faces + 1, dtype=np.int64)
     for e in range(len(pairs)):
         for side in range(2):
@@ -335,15 +340,15 @@ def _lift(flat, local, owners, pairs, count):  # type: ignore[no-untyped-def]
         sizes[p] += 1
         for k in range(3):
             for axis in range(2):
-                low[p, axis] = min(low[p, axis], flat[local[f, k], axis])
-                high[p, axis] = max(high[p, axis], flat[local[f, k], axis])
+                low[p, axis] = min(low[p, axis], places[f, k, axis])
+                high[p, axis] = max(high[p, axis], places[f, k, axis])
     starts = np.zeros(count + 1, dtype=np.int64)
     shape = np.zeros((count, 2), dtype=np.int64)
     unit = np.zeros(count)
     for p in range(count):
         wide, tall = high[p, 0] - low[p, 0], high[p, 1] - low[p, 1]
         unit[p] = max(np.sqrt(wide * tall / min(CELLS_PER_FACE * sizes[p], MOST_CELLS)), max(wide, tall) / 4096.0)
-        if unit[p] > 0.0 and sizes[p] > 1:
+        if unit[p] > 0.0 and sizes[p] > 1 and fresh[p]:
             shape[p, 0], shape[p, 1] = int(wide / unit[p]) + 1, int(tall / unit[p]) + 1
         starts[p + 1] = starts[p] + shape[p, 0] * shape[p, 1]
     taken = np.zeros(starts[-1], dtype=np.bool_)
@@ -361,23 +366,23 @@ def _lift(flat, local, owners, pairs, count):  # type: ignore[no-untyped-def]
             p = owners[f]
             if shape[p, 0] > 0:
                 # Looked at first, then taken.
-                if _covers(flat, local[f], low[p], unit[p], shape[p], taken[starts[p] : starts[p + 1]], False):
+                if _covers(places[f], low[p], unit[p], shape[p], taken[starts[p] : starts[p + 1]], False):
                     state[f] = 2
                     continue
-                _covers(flat, local[f], low[p], unit[p], shape[p], taken[starts[p] : starts[p + 1]], True)
+                _covers(places[f], low[p], unit[p], shape[p], taken[starts[p] : starts[p + 1]], True)
             for at in range(offsets[f], offsets[f + 1]):
                 g = near[at]
                 if state[g] == 0 and owners[g] == p:
                     state[g] = 1
                     line[end] = g
                     end += 1
-    found = False
+    changed = np.zeros(count + faces, dtype=np.bool_)
     known = count
     for seed in range(faces):
         if state[seed] != 2:
             continue
-        found = True
         home = owners[seed]
+        changed[home] = changed[known] = True
         state[seed] = 3
         owners[seed] = known
         line[0] = seed
@@ -393,16 +398,15 @@ def _lift(flat, local, owners, pairs, count):  # type: ignore[no-untyped-def]
                     line[end] = g
                     end += 1
         known += 1
-    return found
+    return changed[:known]
 
 
 @compiled
-def _covers(flat, corners, low, unit, shape, taken, take):  # type: ignore[no-untyped-def]
+def _covers(corners, low, unit, shape, taken, take):  # type: ignore[no-untyped-def]
     """Whether a triangle has the middle of a cell that is taken inside; or take them all."""
-    a, b, c = corners
-    ax, ay = (flat[a, 0] - low[0]) / unit, (flat[a, 1] - low[1]) / unit
-    bx, by = (flat[b, 0] - low[0]) / unit, (flat[b, 1] - low[1]) / unit
-    cx, cy = (flat[c, 0] - low[0]) / unit, (flat[c, 1] - low[1]) / unit
+    ax, ay = (corners[0, 0] - low[0]) / unit, (corners[0, 1] - low[1]) / unit
+    bx, by = (corners[1, 0] - low[0]) / unit, (corners[1, 1] - low[1]) / unit
+    cx, cy = (corners[2, 0] - low[0]) / unit, (corners[2, 1] - low[1]) / unit
     sign = 1.0 if (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0.0 else -1.0
     first, last = max(int(min(ax, bx, cx)), 0), min(int(max(ax, bx, cx)), shape[0] - 1)
     for row in range(max(int(min(ay, by, cy)), 0), min(int(max(ay, by, cy)), shape[1] - 1) + 1):
@@ -509,74 +513,107 @@ def _relaxed(local, points, start):  # type: ignore[no-untyped-def]
         for k in range(3):
             around[fill[local[f, k]]] = 3 * f + k
             fill[local[f, k]] += 1
-    turns = np.zeros((faces, 2))
+    # Vertices around each one, and how strongly they hold it: links 2 * offsets[i] to ends[i].
+    near = np.zeros(6 * faces, dtype=np.int64)
+    strength = np.zeros(6 * faces)
+    ends = np.zeros(len(points), dtype=np.int64)
+    totals = np.zeros(len(points))
+    for i in range(len(points)):
+        end = 2 * offsets[i]
+        for at in range(offsets[i], offsets[i + 1]):
+            f, k = around[at] // 3, around[at] % 3
+            for n, edge in (((k + 1) % 3, k), ((k + 2) % 3, (k + 2) % 3)):
+                link = 2 * offsets[i]
+                while link < end and near[link] != local[f, n]:
+                    link += 1
+                if link == end:
+                    near[link] = local[f, n]
+                    end += 1
+                strength[link] += weights[f, edge]
+                totals[i] += weights[f, edge]
+        ends[i] = end
+    pulls = np.zeros((len(points), 2))
     for sweep in range(SWEEPS):
         if sweep % SWEEPS_PER_FIT == 0:
+            pulls[:] = 0.0
             for f in range(faces):
-                along, across = 0.0, 0.0
-                for k in range(3):
-                    n = (k + 1) % 3
-                    i, j = local[f, k], local[f, n]
-                    x, y = flat[j, 0] - flat[i, 0], flat[j, 1] - flat[i, 1]
-                    s, t = rest[f, n, 0] - rest[f, k, 0], rest[f, n, 1] - rest[f, k, 1]
-                    along += weights[f, k] * (s * x + t * y)
-                    across += weights[f, k] * (s * y - t * x)
-                size = np.sqrt(along * along + across * across)
-                turns[f, 0] = along / size if size > 0.0 else 1.0
-                turns[f, 1] = across / size if size > 0.0 else 0.0
+                _pull(flat, local[f], rest[f], weights[f], pulls)
         for i in range(len(points)):
-            total, x, y = 0.0, 0.0, 0.0
-            for at in range(offsets[i], offsets[i + 1]):
-                f, k = around[at] // 3, around[at] % 3
-                for n, edge in (((k + 1) % 3, k), ((k + 2) % 3, (k + 2) % 3)):
-                    j = local[f, n]
-                    s, t = rest[f, k, 0] - rest[f, n, 0], rest[f, k, 1] - rest[f, n, 1]
-                    w = weights[f, edge]
-                    x += w * (flat[j, 0] + turns[f, 0] * s - turns[f, 1] * t)
-                    y += w * (flat[j, 1] + turns[f, 1] * s + turns[f, 0] * t)
-                    total += w
-            flat[i, 0] += OVER * (x / total - flat[i, 0])
-            flat[i, 1] += OVER * (y / total - flat[i, 1])
+            x, y = pulls[i]
+            for link in range(2 * offsets[i], ends[i]):
+                x += strength[link] * flat[near[link], 0]
+                y += strength[link] * flat[near[link], 1]
+            flat[i, 0] += OVER * (x / totals[i] - flat[i, 0])
+            flat[i, 1] += OVER * (y / totals[i] - flat[i, 1])
     return flat
 
 
 @compiled
-def _turn(flat, homes, count, cosines):  # type: ignore[no-untyped-def]
+def _pull(flat, corners, rest, weights, pulls):  # type: ignore[no-untyped-def]
+    """Turn a triangle at rest as its corners lie, and add where it wants them to be, relative to each other."""
+    along, across = 0.0, 0.0
+    for k in range(3):
+        n = (k + 1) % 3
+        i, j = corners[k], corners[n]
+        x, y = flat[j, 0] - flat[i, 0], flat[j, 1] - flat[i, 1]
+        s, t = rest[n, 0] - rest[k, 0], rest[n, 1] - rest[k, 1]
+        along += weights[k] * (s * x + t * y)
+        across += weights[k] * (s * y - t * x)
+    size = np.sqrt(along * along + across * across)
+    cosine, sine = (along / size, across / size) if size > 0.0 else (1.0, 0.0)
+    for k in range(3):
+        n = (k + 1) % 3
+        s, t = rest[n, 0] - rest[k, 0], rest[n, 1] - rest[k, 1]
+        x, y = weights[k] * (cosine * s - sine * t), weights[k] * (sine * s + cosine * t)
+        pulls[corners[k], 0] -= x
+        pulls[corners[k], 1] -= y
+        pulls[corners[n], 0] += x
+        pulls[corners[n], 1] += y
+
+
+@compiled
+def _turn(places, owners, order, count, cosines):  # type: ignore[no-untyped-def]
     """Turn each piece, in place, so that its box is smallest, lies wide and begins at 0, 0. Returns (P, 2) sizes.
 
-    Vertices of one piece are next to each other.
+    `order` has the triangles of each piece next to each other.
     """
     boxes = np.zeros((count, 2))
     begin = 0
-    while begin < len(homes):
+    while begin < len(order):
+        home = owners[order[begin]]
         end = begin
-        while end < len(homes) and homes[end] == homes[begin]:
+        while end < len(order) and owners[order[end]] == home:
             end += 1
         best, least = 0, np.inf
         for turn in range(len(cosines) - 1):
-            c, s = cosines[turn], cosines[len(cosines) - 1 - turn]
-            low0, high0, low1, high1 = np.inf, -np.inf, np.inf, -np.inf
-            for i in range(begin, end):
-                x, y = c * flat[i, 0] - s * flat[i, 1], s * flat[i, 0] + c * flat[i, 1]
-                low0, high0, low1, high1 = min(low0, x), max(high0, x), min(low1, y), max(high1, y)
+            low0, high0, low1, high1 = _box(places, order[begin:end], cosines, turn)
             size = (high0 - low0) * (high1 - low1)
             if size < least:
                 best, least = turn, size
+        low0, high0, low1, high1 = _box(places, order[begin:end], cosines, best)
         c, s = cosines[best], cosines[len(cosines) - 1 - best]
-        low0, high0, low1, high1 = np.inf, -np.inf, np.inf, -np.inf
-        for i in range(begin, end):
-            x, y = c * flat[i, 0] - s * flat[i, 1], s * flat[i, 0] + c * flat[i, 1]
-            flat[i, 0], flat[i, 1] = x, y
-            low0, high0, low1, high1 = min(low0, x), max(high0, x), min(low1, y), max(high1, y)
         wide = high0 - low0 >= high1 - low1
-        for i in range(begin, end):
-            x, y = flat[i, 0] - low0, flat[i, 1] - low1
-            if wide:
-                flat[i, 0], flat[i, 1] = x, y
-            else:
-                flat[i, 0], flat[i, 1] = high1 - low1 - y, x
-        home = homes[begin]
+        for f in order[begin:end]:
+            for k in range(3):
+                x, y = places[f, k]
+                x, y = c * x - s * y - low0, s * x + c * y - low1
+                if wide:
+                    places[f, k, 0], places[f, k, 1] = x, y
+                else:
+                    places[f, k, 0], places[f, k, 1] = high1 - low1 - y, x
         boxes[home, 0] = max(high0 - low0, high1 - low1)
         boxes[home, 1] = min(high0 - low0, high1 - low1)
         begin = end
     return boxes
+
+
+@compiled
+def _box(places, faces, cosines, turn):  # type: ignore[no-untyped-def]
+    """Least and greatest column and row of triangles after a turn."""
+    c, s = cosines[turn], cosines[len(cosines) - 1 - turn]
+    low0, high0, low1, high1 = np.inf, -np.inf, np.inf, -np.inf
+    for f in faces:
+        for k in range(3):
+            x, y = c * places[f, k, 0] - s * places[f, k, 1], s * places[f, k, 0] + c * places[f, k, 1]
+            low0, high0, low1, high1 = min(low0, x), max(high0, x), min(low1, y), max(high1, y)
+    return low0, high0, low1, high1

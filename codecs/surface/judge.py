@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze3d.assets.colour import srgb_to_linear
+from squeeze3d.assets.colour import linear_to_srgb, srgb_to_linear
 from squeeze3d.assets.image import Wrap
 from squeeze3d.codecs.surface.rebuild import Corners
 from squeeze3d.compiled import compiled
@@ -22,6 +22,7 @@ from squeeze3d.render.mesh import AMBIENT, HEADLIGHT, MeshRenderer, lit
 from squeeze3d.render.raster import Fragments, draw, project
 from squeeze3d.texture.lookup import PixelGrid
 from squeeze3d.texture.mipmap import MipMap
+from squeeze3d.threads import in_halves
 
 VIEWS, RESOLUTION, SAMPLES = 10, 176, 2
 """Pictures, and samples of a pixel in each direction: outlines and dense colours count as much as where they will be
@@ -32,6 +33,9 @@ CLAY = 0.6
 """Grey of shapes without colours."""
 CREASE = 40.0
 """Angle at which they are split for shading."""
+_STEPS = np.append(np.linspace(0, 1, 4097), 1.0)
+_ENCODED, _LINEAR = linear_to_srgb(_STEPS), srgb_to_linear(_STEPS)
+"""Tables: powers would take most of the time. Between entries they are wrong by 2e-5 at most."""
 
 
 class Judge:
@@ -102,53 +106,89 @@ class Judge:
         if paint is None:
             seen, linear = self._textured(shown, pixels), np.zeros((0, 3))
         else:
-            seen, linear = np.zeros((0, 0, 0, 3), np.float32), srgb_to_linear(np.ascontiguousarray(paint))
-        flat, under_light, count = _errors(
-            shown.triangles, linear, seen, shown.normals, pixels.faces, pixels.weights,
-            self._share, colours, shaded, self._rays, unlit,
-        )  # fmt: skip
+            seen, linear = np.zeros((len(pixels.faces), 0, 0, 4), np.float32), srgb_to_linear(paint)
+
+        def part(views: slice) -> tuple[float, float, int]:
+            return _errors(
+                shown.triangles, linear, seen[views], shown.normals, pixels.faces[views], pixels.weights[views],
+                self._share[views], colours[views], shaded[views], self._rays[views], unlit, _ENCODED, _LINEAR,
+            )  # fmt: skip
+
+        flat, under_light, count = np.sum(in_halves(part, len(pixels.faces)), axis=0)
         number = 3 * max(int(count), 1)
         return float(np.sqrt((flat / number + FLOOR) * (under_light / number + FLOOR)))
 
     def _textured(self, shown: Corners, pixels: Fragments) -> NDArray[np.float32]:
-        """(N, H, W, 3) linear colours that a picture shows, averaged over pixels as the measuring renderer does."""
+        """(N, H, W, 4) colours that a picture shows, averaged over pixels as the measuring renderer does."""
         assert shown.uvs is not None
         assert shown.picture is not None
         height, width = shown.picture.shape[:2]
         corners = shown.positions[shown.triangles]
         across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        size = np.linalg.norm(across, axis=1)
         u, v = shown.uvs[:, 1] - shown.uvs[:, 0], shown.uvs[:, 2] - shown.uvs[:, 0]
         spread = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * (width * height)
-        # Texels along a unit of length, and how much a tilt takes from it.
-        density = np.sqrt(spread / np.maximum(size, 1e-30))
-        views, rows, columns = np.nonzero(pixels.faces >= 0)
-        faces = pixels.faces[views, rows, columns]
-        rays = self._rays[views, rows, columns]
-        cosine = np.abs((across[faces] * rays).sum(axis=1)) / np.maximum(size[faces], 1e-30)
-        each = self._size[views]
-        if not self._parallel:
-            each = each * pixels.depth[views, rows, columns]
-        side = each / np.sqrt(np.maximum(cosine, 0.05))
-        uv = np.einsum("nk,nkc->nc", pixels.weights[views, rows, columns], shown.uvs[faces])
         rgba = np.concatenate([shown.picture, np.full((height, width, 1), 255, np.uint8)], axis=2)
-        colours = MipMap(PixelGrid(rgba, (Wrap.CLAMP, Wrap.CLAMP))).sample(uv, side * density[faces])
-        result = np.zeros((*pixels.faces.shape, 3), dtype=np.float32)
-        result[views, rows, columns] = srgb_to_linear(colours[:, :3])
+        maps = MipMap.of(PixelGrid(rgba, (Wrap.CLAMP, Wrap.CLAMP)))
+        result = np.zeros((*pixels.faces.shape, 4), dtype=np.float32)
+
+        def part(views: slice) -> None:
+            faces = pixels.faces[views]
+            spots = np.flatnonzero(faces.reshape(-1) >= 0)
+            uv, footprint = np.empty((len(spots), 2)), np.empty(len(spots))
+            _looks(
+                spots, faces, pixels.weights[views], pixels.depth[views], self._rays[views], self._size[views],
+                self._parallel, shown.uvs, across, spread, uv, footprint,
+            )  # fmt: skip
+            result[views].reshape(-1, 4)[spots] = maps.sample(uv, footprint)
+
+        in_halves(part, len(result))
         return result
 
 
 @compiled
-def _encoded(value):  # type: ignore[no-untyped-def]
-    """Linear to sRGB."""
-    if value <= 0.0031308:
-        return 12.92 * max(value, 0.0)
-    return 1.055 * min(value, 1.0) ** (1 / 2.4) - 0.055
+def _looks(  # type: ignore[no-untyped-def]
+    spots, faces, weights, depth, rays, size, parallel, uvs, across, spread, uv, footprint
+):
+    """Texture coordinates of pixels that show something, and how many texels each one covers in either direction.
+
+    Parameters
+    ----------
+    spots : (P,) pixels of (N, H, W).
+    size : (N,) widths of a pixel, at a depth of 1 or everywhere.
+    uvs, across, spread : (F, 3, 2), (F, 3), (F,) texture coordinates of corners, normals as long as twice the area,
+        and twice the area in texels.
+    uv, footprint : (P, 2), (P,) to be filled.
+    """
+    _, height, width = faces.shape
+    for p in range(len(spots)):
+        view, pixel = divmod(spots[p], height * width)
+        row, column = divmod(pixel, width)
+        face = faces[view, row, column]
+        uv[p] = 0.0
+        for corner in range(3):
+            for axis in range(2):
+                uv[p, axis] += weights[view, row, column, corner] * uvs[face, corner, axis]
+        square, dot = 1e-60, 0.0
+        for axis in range(3):
+            square += across[face, axis] ** 2
+            dot += across[face, axis] * rays[view, row, column, axis]
+        area = np.sqrt(square)
+        side = size[view] if parallel else size[view] * depth[view, row, column]
+        # A tilted triangle shows more of itself in a pixel.
+        footprint[p] = side * np.sqrt(spread[face] / area / max(abs(dot) / area, 0.05))
+
+
+@compiled
+def _between(table, value):  # type: ignore[no-untyped-def]
+    """A function on [0, 1] of which a table has even steps."""
+    place = min(max(value, 0.0), 1.0) * (len(table) - 2)
+    low = int(place)
+    return table[low] + (table[low + 1] - table[low]) * (place - low)
 
 
 @compiled
 def _errors(  # type: ignore[no-untyped-def]
-    triangles, paint, textured, normals, faces, weights, share, colours, shaded, rays, unlit
+    triangles, paint, textured, normals, faces, weights, share, colours, shaded, rays, unlit, encoded, linear
 ):
     """Squared errors of colours and lit colours, summed, and the number of pixels that either covers by half."""
     flat_sum, lit_sum, count = 0.0, 0.0, 0
@@ -185,14 +225,16 @@ def _errors(  # type: ignore[no-untyped-def]
                                 length += value * value
                             light = AMBIENT + HEADLIGHT * abs(dot) / max(np.sqrt(length), 1e-12)
                         for channel in range(3):
-                            value = 0.0
-                            if len(textured):
-                                value = textured[view, y, x, channel]
+                            if textured.shape[1]:
+                                shown = textured[view, y, x, channel]
+                                value = _between(linear, shown)
                             else:
+                                value = 0.0
                                 for corner in range(3):
                                     value += weights[view, y, x, corner] * paint[triangles[face, corner], channel]
-                            flat[channel] += part * _encoded(value)
-                            bright[channel] += part * _encoded(value * light)
+                                shown = _between(encoded, value)
+                            flat[channel] += part * shown
+                            bright[channel] += part * _between(encoded, value * light)
                 for channel in range(3):
                     flat_sum += (flat[channel] - colours[view, row, column, channel]) ** 2
                     lit_sum += (bright[channel] - shaded[view, row, column, channel]) ** 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from squeeze3d.codecs.surface.shapes import Shape, Shapes
 from squeeze3d.codecs.surface.smooth_colours import quantise
 from squeeze3d.geometry.refit import fit_vertices
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
+from squeeze3d.threads import Kept, unlocked_property
 
 SAMPLES = 20_000
 SAMPLES_PER_VERTEX = 5
@@ -54,10 +54,10 @@ class Painter:
     def __init__(self, shapes: Shapes, shape: Shape, components: int) -> None:
         self.shapes, self.shape = shapes, shape
         self.components = components
-        self._goals: dict[tuple[int, float], Goal] = {}
-        self._counts: dict[int, int] = {}
+        self._goals: Kept[tuple[int, float], Goal] = Kept()
+        self._counts: Kept[int, int] = Kept()
 
-    @cached_property
+    @unlocked_property
     def edges(self) -> InnerEdges:
         """Edges that may be cut."""
         return inner_edges(self.shape.triangles, self.shape.cells)
@@ -77,17 +77,14 @@ class Painter:
         return min(number, len(SPACINGS) - 1)
 
     def _vertices(self, number: int) -> int:
-        if number not in self._counts:
-            canvas = Canvas(self.shape.triangles, self.shape.cells, None, number)
-            self._counts[number] = len(canvas.refinement.cells)
-        return self._counts[number]
+        def count() -> int:
+            return len(Canvas(self.shape.triangles, self.shape.cells, None, number).refinement.cells)
+
+        return self._counts.get(number, count)
 
     def goal(self, spacing: int, cut_above: float) -> Goal:
         """The colours at a spacing, with edges cut at which colours jump by more than `cut_above` byte levels."""
-        key = spacing, cut_above
-        if key not in self._goals:
-            self._goals[key] = self._fitted(spacing, self.cuts(cut_above))
-        return self._goals[key]
+        return self._goals.get((spacing, cut_above), lambda: self._fitted(spacing, self.cuts(cut_above)))
 
     def cuts(self, above: float) -> NDArray[np.int64] | None:
         """(E,) flags of inner edges; None where nothing is cut."""
@@ -126,7 +123,7 @@ class Painter:
         colours = self.shapes.surface.colours_at(hits.faces, hits.weights, footprint)
         return colours[:, : self.components].astype(np.float64) * 255
 
-    @cached_property
+    @unlocked_property
     def jumps(self) -> NDArray[np.float64]:
         """(E,) root mean square difference of colours at both sides of each inner edge, in byte levels.
 

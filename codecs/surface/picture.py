@@ -10,7 +10,6 @@ coded mesh ─► charts ─► atlas ─► width, height, texture coordinates
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from squeeze3d.codecs.surface.cuts import inner_edges
 from squeeze3d.compiled import compiled
 from squeeze3d.errors import FormatError
 from squeeze3d.texture.av1 import decode_still
+from squeeze3d.threads import unlocked_property
 
 _KINDS = (0x0A, 0x32)
 """First bytes of units that carry their size: a sequence header, a frame."""
@@ -40,7 +40,7 @@ class Picture:
     """AV1 units."""
     layout: Atlas
 
-    @cached_property
+    @unlocked_property
     def pixels(self) -> NDArray[np.uint8]:
         """(H, W, 3) sRGB. Raises FormatError."""
         self._check_header()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from squeeze3d.codecs.surface.picture import Picture, layout, pieces
 from squeeze3d.codecs.surface.shapes import Shape
 from squeeze3d.geometry.sampling import face_areas
 from squeeze3d.texture.av1 import encode_still
+from squeeze3d.threads import Kept, unlocked_property
 
 FINEST_PICTURE = 63
 """Highest quality: the coder knows so many quantisers."""
@@ -45,9 +45,9 @@ class Portraitist:
 
     def __init__(self, shape: Shape, colours: Colours) -> None:
         self.shape, self.colours = shape, colours
-        self._sittings: dict[tuple[int, int], Sitting | None] = {}
+        self._sittings: Kept[tuple[int, int], Sitting | None] = Kept()
 
-    @cached_property
+    @unlocked_property
     def pieces(self) -> Charts:
         """The shape, laid flat."""
         return pieces(self.shape.triangles, self.shape.cells)
@@ -60,17 +60,14 @@ class Portraitist:
 
     def sitting(self, texel: int, samples: int) -> Sitting | None:
         """The colours in texels of at least a size, each from `samples` squared places; None if it cannot be."""
-        key = texel, samples
-        if key not in self._sittings:
-            found = None
-            # Thin and crooked pieces may need larger texels to fit at all.
-            while found is None and texel < len(TEXELS) and len(self.shape.triangles) <= MOST_FACES:
-                found = layout(self.pieces, texel)
-                texel += 1
-            result = None
+        return self._sittings.get((texel, samples), lambda: self._painted(texel, samples))
+
+    def _painted(self, texel: int, samples: int) -> Sitting | None:
+        # Thin and crooked pieces may need larger texels to fit at all.
+        while texel < len(TEXELS) and len(self.shape.triangles) <= MOST_FACES:
+            found = layout(self.pieces, texel)
             if found is not None:
-                texel -= 1
                 values = bake(found, self.colours, samples)
-                result = Sitting(texel, found, np.clip(np.rint(values), 0, 255).astype(np.uint8))
-            self._sittings[key] = result
-        return self._sittings[key]
+                return Sitting(texel, found, np.clip(np.rint(values), 0, 255).astype(np.uint8))
+            texel += 1
+        return None

@@ -35,6 +35,7 @@ from squeeze3d.codecs.surface.picture import Picture
 from squeeze3d.codecs.surface.portrait import FINEST_PICTURE, Sitting
 from squeeze3d.codecs.surface.shapes import Care, Shape
 from squeeze3d.errors import UsageError
+from squeeze3d.threads import THREADS, side_by_side
 
 SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
 """Parts of the bytes that colours may have."""
@@ -129,6 +130,39 @@ CAREFUL = 7
 """Effort from which all of them are fitted to views, and not the best one alone."""
 
 
+@dataclass
+class Hints:
+    """What searches end with, for the next to begin with. Each attempt has its own: what it finds depends on them."""
+
+    sizes: dict[int, dict[int, float]]
+    """Bytes of shapes by extra bits of a coordinate and number of triangles."""
+    step: int = 24
+    quality: int = 26
+
+    def copy(self) -> Hints:
+        """To be changed on its own."""
+        return Hints({finer: dict(known) for finer, known in self.sizes.items()}, self.step, self.quality)
+
+    def learn(self, other: Hints, before: Hints) -> None:
+        """Take over what an attempt has found that began with `before`."""
+        for finer, known in other.sizes.items():
+            self.sizes.setdefault(finer, {}).update(known)
+        if other.step != before.step:
+            self.step = other.step
+        if other.quality != before.quality:
+            self.quality = other.quality
+
+    def bytes_per_face(self, budget: float) -> float:
+        """A first guess, from what is known with other grids."""
+        sizes = (
+            (abs(np.log(size / budget)), size / faces)
+            for known in self.sizes.values()
+            for faces, size in known.items()
+            if faces
+        )
+        return min(sizes, default=(0.0, BYTES_PER_FACE))[1]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A model that fits."""
@@ -138,6 +172,7 @@ class Candidate:
     error: float
     plan: Plan
     care: Care
+    hints: Hints
 
 
 class Search:
@@ -161,9 +196,7 @@ class Search:
         self.measure = measure
         self.overhead = overhead + HEADER
         colour = options.colour
-        self._last_step, self._last_quality = 24, 26
-        self._found: dict[Plan, tuple[int, int]] = {}
-        """Steps and qualities that searches for a plan ended with."""
+        self._hints = Hints(builder.sizes)
         opaque = builder.components == 3
         if colour is Colour.PICTURE and not opaque:
             raise UsageError("a picture has no transparency", hint="use `-O colour=smooth` or `-O colour=auto`")
@@ -176,6 +209,7 @@ class Search:
         target = self.job.target_size
         if target is None:
             return self._as_asked()
+        _ = self.builder.shapes.log  # Before threads ask for it.
         room = target - self.overhead
         level = min(max(self.job.effort, 1), len(ATTEMPTS))
         effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, ATTEMPTS[level - 1])
@@ -195,66 +229,67 @@ class Search:
 
     def _final(self, searched: Candidate, room: float, care: Care) -> Candidate | None:
         """The plan that won, coded as well as effort allows, and fitted to views where that helps."""
-        best = None
         # Slow coders need no more bytes for the same quality than were allowed for fast ones.
-        self._last_step, self._last_quality = self._found.get(searched.plan, (self._last_step, self._last_quality))
-        for chosen in dict.fromkeys((Care.VIEWS, care) if self.job.exact else (care,)):
-            found = self._filled(searched.plan, room, chosen, final=True)
-            if found is not None and (best is None or found.error < best.error):
-                best = found
-            if best is not None and best.error < searched.error:
-                break
-        return best
+        self._hints.step, self._hints.quality = searched.hints.step, searched.hints.quality
+        cares = dict.fromkeys((Care.VIEWS, care) if self.job.exact else (care,))
+        found = self._filled_all([(searched.plan, care) for care in cares], room, final=True)
+        return min((one for one in found if one is not None), key=lambda one: one.error, default=None)
 
     def _climb(self, start: Plan, room: float, effort: Effort) -> Candidate | None:
         """Best of the start, its neighbours, the neighbours of the best of those, and so on."""
         known: dict[Plan, Candidate | None] = {}
         best: Candidate | None = None
 
-        def attempt(plan: Plan) -> None:
+        def attempt(*plans: Plan) -> None:
+            """Fill plans that have not been, side by side."""
             nonlocal best
             self.job.progress("search", 0.15 + 0.8 * len(known) / effort.attempts)
-            known[plan] = found = self._filled(plan, room, effort.care)
-            self._found[plan] = self._last_step, self._last_quality
-            if found is not None and (best is None or found.error < best.error):
-                best = found
+            fresh = [plan for plan in dict.fromkeys(plans) if plan not in known][: effort.attempts - len(known)]
+            found = self._filled_all([(plan, effort.care) for plan in fresh], room)
+            known.update(zip(fresh, found, strict=True))
+            best = min((one for one in (best, *found) if one is not None), key=lambda one: one.error, default=None)
 
-        attempt(start)
         if self.plain:
-            for finer in (-1, 1):
-                attempt(replace(start, finer=finer))
+            attempt(start)
+            attempt(replace(start, finer=-1), replace(start, finer=1))
             return best
+        modes = [start]
         if self.choose:
             # Each kind of colours leads to other shares: the best one is known before they are looked for.
-            attempt(start.other_mode())
             smooth = start.other_mode() if start.picture else start
-            attempt(replace(smooth, cut=1 - smooth.cut))
-            if best is not None:
-                start = best.plan
-        for far in (STRIDE, -STRIDE):
-            if best is not None and len(known) >= effort.attempts:
-                break
-            share = min(max(start.share + far, 0), len(SHARES) - 1)
-            if replace(start, share=share) not in known:
-                attempt(replace(start, share=share))
+            modes += [start.other_mode(), replace(smooth, cut=1 - smooth.cut)]
+        attempt(*modes)
+        if best is not None:
+            start = best.plan
+        shares = (min(max(start.share + far, 0), len(SHARES) - 1) for far in (STRIDE, -STRIDE))
+        attempt(*(replace(start, share=share) for share in shares))
         for share in range(start.share - 1, -1, -1):
             if best is not None:
                 break
+            known.pop(replace(start, share=share), None)
             attempt(replace(start, share=share))
-        moved = True
-        while moved and best is not None and len(known) < effort.attempts:
-            moved, centre = False, best.plan
-            for plan in centre.neighbours():
-                if len(known) >= effort.attempts:
+        while best is not None and len(known) < effort.attempts:
+            # Those that differ in one thing, two at a time; on from the first that is better.
+            centre = best
+            fresh = [plan for plan in best.plan.neighbours() if plan not in known]
+            for k in range(0, len(fresh), THREADS):
+                attempt(*fresh[k : k + THREADS])
+                if best is not centre:
                     break
-                if plan not in known:
-                    before = best
-                    attempt(plan)
-                    if best is not before:
-                        # Go on in the same direction while it pays.
-                        moved = True
-                        break
+            if best is centre:
+                break
         return best
+
+    def _filled_all(
+        self, plans: list[tuple[Plan, Care]], room: float, *, final: bool = False
+    ) -> list[Candidate | None]:
+        """`_filled` for each of the plans, side by side."""
+        before = self._hints.copy()
+        hints = [before.copy() for _ in plans]
+        found = side_by_side(lambda k: self._filled(*plans[k], room, hints[k], final=final), range(len(plans)))
+        for own in hints:
+            self._hints.learn(own, before)
+        return found
 
     def _as_asked(self) -> Candidate:
         """With the options, and defaults for the rest."""
@@ -270,7 +305,7 @@ class Search:
             detail = options.detail or DEFAULT_DETAIL
             goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
             model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP), careful=True))
-        return Candidate(model, self.measure(model), builder.error(model), Plan(0), Care.VIEWS)
+        return Candidate(model, self.measure(model), builder.error(model), Plan(0), Care.VIEWS, self._hints)
 
     def _picture_as_asked(self, shape: Shape) -> Candidate:
         portraitist = self.builder.portraitist(shape)
@@ -282,7 +317,9 @@ class Search:
             )
         quality = _quality(self.options.step or DEFAULT_STEP)
         model = self.builder.pictured(shape, sitting.picture(quality, subsampled=False, speed=self.speed))
-        return Candidate(model, self.measure(model), self.builder.error(model), Plan(0, picture=True), Care.VIEWS)
+        return Candidate(
+            model, self.measure(model), self.builder.error(model), Plan(0, picture=True), Care.VIEWS, self._hints
+        )
 
     def _fitting(self, found: Candidate, target: int) -> Candidate | None:
         """The candidate, or one with coarser colours or fewer triangles if its file is larger than the target."""
@@ -292,28 +329,28 @@ class Search:
                 return replace(found, size=size)
             room = target - self.overhead - (size - target) - 1
             self.overhead += size - target + 1
-            other = self._filled(found.plan, max(room, 1), found.care, final=True)
+            other = self._filled(found.plan, found.care, max(room, 1), self._hints, final=True)
             if other is None:
                 return None
             found = other
         return None
 
-    def _filled(self, plan: Plan, room: float, care: Care, *, final: bool = False) -> Candidate | None:
+    def _filled(self, plan: Plan, care: Care, room: float, hints: Hints, *, final: bool = False) -> Candidate | None:
         """The model of a plan that takes about `room` bytes, no more than a few too many.
 
         While searching, colours are coded fast, in as many bytes more as that takes.
         """
         share = 0.0 if self.plain else SHARES[plan.share]
-        shape = self._most_faces(plan, room * (1 - share), care)
+        shape = self._most_faces(plan, room * (1 - share), care, hints)
         if shape is None:
             return None
         if self.plain:
             model = self.builder.constant(shape)
-            return Candidate(model, shape.size + 3, self.builder.error(model), plan, care)
+            return Candidate(model, shape.size + 3, self.builder.error(model), plan, care, hints)
         left = room - shape.size
         painter = self.builder.painter(shape)
         if plan.picture:
-            return self._pictured(plan, shape, left, care, final=final)
+            return self._pictured(plan, shape, left, care, hints, final=final)
         spacing = (
             painter.spacing(self.options.detail * len(shape.triangles) / 2)
             if self.options.detail
@@ -322,27 +359,29 @@ class Search:
         goal = painter.goal(spacing, CUTS[plan.cut])
         if plan.cut and goal.canvas.flags is None:
             return None
-        found = self._finest(goal, left * (1.0 if final else SAVED_DETAILS), careful=final)
+        found = self._finest(goal, left * (1.0 if final else SAVED_DETAILS), hints, careful=final)
         if found is None:
             return None
         details, size = found
         model = self.builder.detailed(shape, details)
-        return Candidate(model, shape.size + size, self.builder.error(model), plan, care)
+        return Candidate(model, shape.size + size, self.builder.error(model), plan, care, hints)
 
-    def _pictured(self, plan: Plan, shape: Shape, room: float, care: Care, *, final: bool) -> Candidate | None:
+    def _pictured(
+        self, plan: Plan, shape: Shape, room: float, care: Care, hints: Hints, *, final: bool
+    ) -> Candidate | None:
         """A shape with the finest picture within `room` bytes."""
         portraitist = self.builder.portraitist(shape)
         wanted = min(TEXELS_PER_BYTE[plan.density] * room, MOST_TEXELS)
         texel = portraitist.texel(wanted)
         sitting = portraitist.sitting(texel, FINAL_SAMPLES if final and self.job.effort >= THOROUGH else 1)
         room *= 1.0 if final else SAVED[self.speed]
-        picture = None if sitting is None else self._finest_picture(sitting, room, final=final)
+        picture = None if sitting is None else self._finest_picture(sitting, room, hints, final=final)
         if picture is None:
             return None
         model = self.builder.pictured(shape, picture)
-        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan, care)
+        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan, care, hints)
 
-    def _finest(self, goal: Goal, room: float, *, careful: bool) -> tuple[Details, float] | None:
+    def _finest(self, goal: Goal, room: float, hints: Hints, *, careful: bool) -> tuple[Details, float] | None:
         """The finest colours within `room` bytes, nearly."""
         if self.options.step:
             step = _step_number(self.options.step)
@@ -350,7 +389,7 @@ class Search:
             size = self._colour_bytes(details)
             return (details, size) if size <= room else None
         low, high = FINEST_STEP - 1, COARSEST_STEP + 1
-        guess, best = self._last_step, None
+        guess, best = hints.step, None
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
             details = goal.details(guess, careful=careful)
@@ -365,14 +404,14 @@ class Search:
             guess += int(np.clip(np.rint(STEPS_PER_OCTAVE * np.log2(max(size, 1) / max(room, 1))), -12, 12)) or (
                 -1 if size <= room else 1
             )
-        self._last_step = high if best is not None else self._last_step
+        hints.step = high if best is not None else hints.step
         return best
 
-    def _finest_picture(self, sitting: Sitting, room: float, *, final: bool) -> Picture | None:
+    def _finest_picture(self, sitting: Sitting, room: float, hints: Hints, *, final: bool) -> Picture | None:
         """The finest picture within `room` bytes, nearly."""
         speed, full = (self.speed, FULL_PICTURE) if final else (FAST, FULL)
         low, high = -1, FINEST_PICTURE + 1
-        guess, best = self._last_quality, None
+        guess, best = hints.quality, None
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
             picture = sitting.picture(guess, subsampled=False, speed=speed)
@@ -386,7 +425,7 @@ class Search:
             guess += int(np.clip(np.rint(QUALITIES_PER_OCTAVE * np.log2(room / size)), -10, 10)) or (
                 1 if size <= room else -1
             )
-        self._last_quality = max(low, 0)
+        hints.quality = max(low, 0)
         return best
 
     def _colour_bytes(self, details: Details) -> float:
@@ -394,7 +433,7 @@ class Search:
         write_colours(meter, self.builder.look_of_colours, (), details)
         return meter.bits / 8
 
-    def _most_faces(self, plan: Plan, budget: float, care: Care) -> Shape | None:
+    def _most_faces(self, plan: Plan, budget: float, care: Care, hints: Hints) -> Shape | None:
         """Shape with the most triangles within the budget, to about 3 %.
 
         Sizes grow nearly linearly, so a few secant steps find the number, on shapes without care.
@@ -403,13 +442,13 @@ class Search:
             return None
         shapes = self.builder.shapes
         limit = min(self.options.faces or 1 << 22, shapes.most_faces)
-        known = self.builder.sizes.setdefault(plan.finer, {0: 0.0})
+        known = hints.sizes.setdefault(plan.finer, {0: 0.0})
         for _ in range(8):
             below = max(faces for faces, size in known.items() if size <= budget and faces <= limit)
             above = min((faces for faces, size in known.items() if size > budget and faces > below), default=limit + 1)
             if below == limit or above - below <= 1 or known[below] > FULL * budget:
                 break
-            slope = self._bytes_per_face(budget)
+            slope = hints.bytes_per_face(budget)
             if above in known:
                 slope = (known[above] - known[below]) / (above - below)
             elif below:
@@ -429,16 +468,6 @@ class Search:
             found = max(4, int(found * budget / shape.size))
             shape = shapes.shape(found, min(bits, self._bits(found, plan)), care)
         return shape if shape.size <= budget * 1.02 + 2 else None
-
-    def _bytes_per_face(self, budget: float) -> float:
-        """A first guess, from what is known with other grids."""
-        sizes = (
-            (abs(np.log(size / budget)), size / faces)
-            for known in self.builder.sizes.values()
-            for faces, size in known.items()
-            if faces
-        )
-        return min(sizes, default=(0.0, BYTES_PER_FACE))[1]
 
     def _bits(self, faces: int, plan: Plan) -> int:
         if self.options.bits:

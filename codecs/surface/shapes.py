@@ -28,6 +28,7 @@ from squeeze3d.geometry.simplify import TriangleMesh
 from squeeze3d.geometry.surface import Surface
 from squeeze3d.geometry.view_fit import ViewTargets, fit_to_views
 from squeeze3d.geometry.visibility import exposure
+from squeeze3d.threads import Kept
 
 FIT_POINTS = 20_000
 """Samples for fitting vertices."""
@@ -89,8 +90,8 @@ class Shapes:
         self.pose = Pose.from_bounds(surface.bounds)
         self.mesh = TriangleMesh(self.pose.to_canonical(surface.positions), surface.triangles)
         self.query = SurfaceQuery(self.mesh.positions, self.mesh.triangles)
-        self._shapes: dict[tuple[int, int, Care], Shape] = {}
-        self._reduced: dict[tuple[int, Care], TriangleMesh] = {}
+        self._shapes: Kept[tuple[int, int, Care], Shape] = Kept()
+        self._reduced: Kept[tuple[int, Care], TriangleMesh] = Kept()
 
     @property
     def face_count(self) -> int:
@@ -110,7 +111,7 @@ class Shapes:
     @cached_property
     def log(self) -> Collapses:
         """All simplifications."""
-        _ = self._rendered  # Another core draws what the next step needs.
+        _ = self._drawn  # Another core draws what the next step needs.
         return collapses(self.mesh, self.exposure, self._jumps())
 
     def _jumps(self) -> NDArray[np.float64]:
@@ -133,30 +134,26 @@ class Shapes:
         return result.reshape(count, 3)
 
     @cached_property
-    def _rendered(self) -> Future[ViewTargets]:
-        """The views, on their way. Nobody may ask for averaged colours before they are there."""
+    def _drawn(self) -> tuple[Future[Judge], Future[ViewTargets]]:
+        """Views of the original, on their way."""
         pool = ThreadPoolExecutor(1)
-        result = pool.submit(
-            ViewTargets.render,
-            self.surface,
-            centre=self.pose.centre,
-            scale=self.pose.scale,
-            views=VIEWS,
-            resolution=RESOLUTION,
+        centre, scale = self.pose.centre, self.pose.scale
+        judge = pool.submit(Judge, self.surface, centre, scale)
+        targets = pool.submit(
+            ViewTargets.render, self.surface, centre=centre, scale=scale, views=VIEWS, resolution=RESOLUTION
         )
         pool.shutdown(wait=False)
-        return result
+        return judge, targets
 
-    @cached_property
-    def targets(self) -> ViewTargets:
-        """Views of the original."""
-        return self._rendered.result()
-
-    @cached_property
+    @property
     def judge(self) -> Judge:
         """Says how shapes and models look."""
-        self._rendered.result()
-        return Judge(self.surface, self.pose.centre, self.pose.scale)
+        return self._drawn[0].result()
+
+    @property
+    def targets(self) -> ViewTargets:
+        """Views of the original to fit to."""
+        return self._drawn[1].result()
 
     @cached_property
     def _seen_points(self) -> NDArray[np.float64]:
@@ -168,20 +165,19 @@ class Shapes:
 
     def reduced(self, count: int, care: Care) -> TriangleMesh:
         """At most `count` triangles if that can be, canonical coordinates."""
-        key = count, care
-        if key not in self._reduced:
-            if care is Care.NONE:
-                self._reduced[key] = self.log.at(count)
-            else:
-                mesh = self.reduced(count, Care.NONE)
-                fitted = refit(mesh, self._seen_points, self.query)
-                # Closest points may pull at the wrong wall; views tell.
-                mesh = min((mesh, fitted), key=lambda m: self.judge.shape_error(m.positions, m.triangles))
-                if care is Care.VIEWS:
-                    mesh = fit_to_views(mesh, self.targets)
-                used = np.unique(self.log.mesh.triangles)
-                self._reduced[key] = restore_bounds(mesh, self.log.mesh.positions[used])
-        return self._reduced[key]
+        return self._reduced.get((count, care), lambda: self._reduce(count, care))
+
+    def _reduce(self, count: int, care: Care) -> TriangleMesh:
+        if care is Care.NONE:
+            return self.log.at(count)
+        mesh = self.reduced(count, Care.NONE)
+        fitted = refit(mesh, self._seen_points, self.query)
+        # Closest points may pull at the wrong wall; views tell.
+        mesh = min((mesh, fitted), key=lambda m: self.judge.shape_error(m.positions, m.triangles))
+        if care is Care.VIEWS:
+            mesh = fit_to_views(mesh, self.targets)
+        used = np.unique(self.log.mesh.triangles)
+        return restore_bounds(mesh, self.log.mesh.positions[used])
 
     def shape(self, count: int, bits: int, care: Care) -> Shape:
         """Quantised geometry with at most `count` faces.
@@ -189,26 +185,26 @@ class Shapes:
         Raises InputError if nothing with an area is left, even on the finest grid.
         """
         count = min(count, self.most_faces)
-        key = count, bits, care
-        if key not in self._shapes:
-            mesh = self.reduced(count, care)
-            while True:
-                placed = self._cells(mesh, bits)
-                _, first, index = np.unique(_keys(placed, bits), return_index=True, return_inverse=True)
-                cells, index = placed[first], index.reshape(-1)
-                snapped = TriangleMesh(cells.astype(np.float64), index[mesh.triangles]).cleaned()
-                if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
-                    break
-                if bits == MAX_BITS:
-                    raise InputError("nothing to compress: all triangles are degenerate")
-                bits += 1  # Needles collapse on a coarse grid, and the far ends of the shape with them.
-            single = one_sided(snapped)
-            exact = _unrounded(mesh.positions, index, cells, single.positions, bits)
-            meter = BinaryMeter()
-            coded = settle_mesh(single.triangles, exact, bits, SETTLED_STEP, SETTLED_TOLERANCE, meter)
-            folded = len(single.triangles) < len(snapped.triangles)
-            self._shapes[key] = Shape(coded.triangles, coded.cells, bits, SETTLED_STEP, meter.bits / 8, folded)
-        return self._shapes[key]
+        return self._shapes.get((count, bits, care), lambda: self._shape(count, bits, care))
+
+    def _shape(self, count: int, bits: int, care: Care) -> Shape:
+        mesh = self.reduced(count, care)
+        while True:
+            placed = self._cells(mesh, bits)
+            _, first, index = np.unique(_keys(placed, bits), return_index=True, return_inverse=True)
+            cells, index = placed[first], index.reshape(-1)
+            snapped = TriangleMesh(cells.astype(np.float64), index[mesh.triangles]).cleaned()
+            if len(snapped.triangles) and (bits == MAX_BITS or _keeps_box(snapped.positions, cells)):
+                break
+            if bits == MAX_BITS:
+                raise InputError("nothing to compress: all triangles are degenerate")
+            bits += 1  # Needles collapse on a coarse grid, and the far ends of the shape with them.
+        single = one_sided(snapped)
+        exact = _unrounded(mesh.positions, index, cells, single.positions, bits)
+        meter = BinaryMeter()
+        coded = settle_mesh(single.triangles, exact, bits, SETTLED_STEP, SETTLED_TOLERANCE, meter)
+        folded = len(single.triangles) < len(snapped.triangles)
+        return Shape(coded.triangles, coded.cells, bits, SETTLED_STEP, meter.bits / 8, folded)
 
     def _cells(self, mesh: TriangleMesh, bits: int) -> NDArray[np.int64]:
         """(V, 3) grid cells of the vertices.
@@ -240,7 +236,6 @@ class Shapes:
         weights: NDArray[np.float64],
     ) -> Hits:
         """Original surface seen from outside at points of a simplified one."""
-        self._rendered.result()
         points = np.einsum("nkc,nk->nc", positions[triangles[faces]], weights)
         return self.query.outer_layer(points, face_normals(positions, triangles)[faces], LAYER_REACH)
 

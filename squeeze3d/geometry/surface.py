@@ -22,7 +22,7 @@ from squeeze3d.assets.image import Image, Texture
 from squeeze3d.assets.mesh import AlphaMode, Material, Mesh, Primitive
 from squeeze3d.errors import InputError, LimitError
 from squeeze3d.texture.lookup import PixelGrid
-from squeeze3d.texture.mipmap import MipMap
+from squeeze3d.texture.mipmap import Levels, MipMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +83,10 @@ class Surface:
     @cached_property
     def mip_maps(self) -> tuple[MipMap | None, ...]:
         """Averaged versions of the texture of each material; materials that show one image share them."""
-        shared: dict[int, list[PixelGrid]] = {}
+        textures = [m.pixels for m in self.materials if m.pixels is not None]
+        shared = {id(pixels): Levels(pixels) for pixels in (texture.pixels for texture in textures)}
         return tuple(
-            None if m.pixels is None else MipMap(m.pixels, shared.setdefault(id(m.pixels.pixels), []))
-            for m in self.materials
+            None if m.pixels is None else MipMap(m.pixels, shared[id(m.pixels.pixels)]) for m in self.materials
         )
 
     @cached_property

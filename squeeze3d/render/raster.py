@@ -7,7 +7,6 @@ few thousand triangles, for which this is several times as fast and runs on two 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from squeeze3d.compiled import compiled
 from squeeze3d.render.camera import Camera
+from squeeze3d.threads import in_halves
 
 NEAREST = 1e-6
 """Depth in front of a perspective camera below which triangles are left out."""
@@ -58,18 +58,12 @@ def draw(
         np.full(shape, np.inf, dtype=np.float32),
     )
 
-    def part(start: int, end: int) -> None:
-        views = slice(start, end)
+    def part(views: slice) -> None:
         _draw(
             screen[views], triangles, parallel, fragments.faces[views], fragments.weights[views], fragments.depth[views]
         )
 
-    # Views do not know of each other: the answer is the same on any number of threads.
-    half = len(screen) // 2
-    with ThreadPoolExecutor(1) as pool:  # Its own each time: a pool that is kept does not survive a fork.
-        other = pool.submit(part, half, len(screen))
-        part(0, half)
-        other.result()
+    in_halves(part, len(screen))
     return fragments
 
 

@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze3d.assets.image import Wrap
+from squeeze3d.compiled import compiled
+
+_WRAPS = (Wrap.REPEAT, Wrap.MIRROR, Wrap.CLAMP)
+"""By the numbers that compiled code knows."""
+_MIRROR, _CLAMP = 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,38 +25,51 @@ class PixelGrid:
 
     def sample(self, uv: NDArray[np.floating]) -> NDArray[np.float32]:
         """Bilinear lookup at (N, 2) glTF coordinates; (N, 4) in [0, 1], as encoded in the image."""
-        height, width = self.pixels.shape[:2]
-        x0, x1, fx = _neighbours(uv[:, 0], width, self.wrap[0])
-        y0, y1, fy = _neighbours(uv[:, 1], height, self.wrap[1])
-        fx, fy = fx[:, None], fy[:, None]
-        top = self.pixels[y0, x0] * (1 - fx) + self.pixels[y0, x1] * fx
-        bottom = self.pixels[y1, x0] * (1 - fx) + self.pixels[y1, x1] * fx
-        return ((top * (1 - fy) + bottom * fy) / 255).astype(np.float32)
+        result = np.zeros((len(uv), 4), dtype=np.float32)
+        self.add(uv, np.ones(len(uv), dtype=np.float32), result)
+        return result
+
+    def add(self, uv: NDArray[np.floating], weights: NDArray[np.float32], result: NDArray[np.float32]) -> None:
+        """Add what `sample` gives, times (N,) weights, to (N, 4) numbers. Weights of 0 take no time."""
+        across, down = (_WRAPS.index(wrap) for wrap in self.wrap)
+        _add(self.pixels, np.asarray(uv, dtype=np.float64), across, down, weights, result)
 
 
-def _neighbours(
-    coordinate: NDArray[np.floating], size: int, wrap: Wrap
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The two pixels around each coordinate and the weight of the second."""
-    # Reduce to one period first: large coordinates would lose the fraction in float32.
-    unit = coordinate.astype(np.float64)
-    if wrap is Wrap.REPEAT:
-        unit = unit - np.floor(unit)
-    elif wrap is Wrap.MIRROR:
-        unit = unit - 2 * np.floor(unit / 2)
+@compiled
+def _add(pixels, uv, across, down, weights, result):  # type: ignore[no-untyped-def]
+    height, width, channels = pixels.shape
+    for n in range(len(uv)):
+        if weights[n] == 0:
+            continue
+        left, right, fx = _neighbours(uv[n, 0], width, across)
+        top, bottom, fy = _neighbours(uv[n, 1], height, down)
+        share = weights[n] / np.float32(255)
+        for channel in range(channels):
+            above = pixels[top, left, channel] * (1 - fx) + pixels[top, right, channel] * fx
+            below = pixels[bottom, left, channel] * (1 - fx) + pixels[bottom, right, channel] * fx
+            result[n, channel] += (above * (1 - fy) + below * fy) * share
+
+
+@compiled
+def _neighbours(coordinate, size, wrap):  # type: ignore[no-untyped-def]
+    """The two pixels around a coordinate and the weight of the second."""
+    # Reduce to one period first: large coordinates have no fraction left otherwise, and their pixels no number.
+    if wrap == _CLAMP:
+        unit = min(max(coordinate, 0.0), 1.0)
+    elif wrap == _MIRROR:
+        unit = coordinate - 2 * np.floor(coordinate / 2)
     else:
-        unit = np.clip(unit, 0.0, 1.0)
+        unit = coordinate - np.floor(coordinate)
     place = unit * size - 0.5
-    low = np.floor(place)
-    fraction = (place - low).astype(np.float32)
-    first = low.astype(np.int64)
-    return _wrap(first, size, wrap), _wrap(first + 1, size, wrap), fraction
+    low = int(np.floor(place))
+    return _wrapped(low, size, wrap), _wrapped(low + 1, size, wrap), place - low
 
 
-def _wrap(index: NDArray[np.int64], size: int, wrap: Wrap) -> NDArray[np.int64]:
-    if wrap is Wrap.REPEAT:
-        return index % size
-    if wrap is Wrap.MIRROR:
-        period = index % (2 * size)
-        return np.where(period < size, period, 2 * size - 1 - period)
-    return np.clip(index, 0, size - 1)
+@compiled
+def _wrapped(index, size, wrap):  # type: ignore[no-untyped-def]
+    if wrap == _CLAMP:
+        return min(max(index, 0), size - 1)
+    if wrap == _MIRROR:
+        index %= 2 * size
+        return index if index < size else 2 * size - 1 - index
+    return index % size

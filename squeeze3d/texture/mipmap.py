@@ -5,7 +5,8 @@ Without them a 4096 x 4096 texture in a 256 x 256 image is noise, and a measure 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,36 @@ from numpy.typing import NDArray
 from squeeze3d.texture.lookup import PixelGrid
 
 
+class Levels:
+    """Pixels and their halved versions, which are made when first needed. Threads may ask for them at once."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._made = [pixels]
+        self._lock = Lock()
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        with self._lock:
+            while len(self._made) <= number:
+                self._made.append(_halved(self._made[-1]))
+            return self._made[number]
+
+
 @dataclass(frozen=True, eq=False)
 class MipMap:
-    """A texture and its halved versions, which are made when first needed.
+    """A texture and its halved versions.
 
     Averages are over encoded values, as `PixelGrid.sample` interpolates them: a texture that an image program has
     scaled down looks the same. Each level is half the one below, rounded down, and never less than one pixel.
     """
 
     base: PixelGrid
-    levels: list[PixelGrid] = field(default_factory=list)
-    """Levels 0, 1, ... made so far. Share the list among textures that differ in nothing but their addressing."""
+    levels: Levels
+    """Textures that differ in nothing but their addressing share them."""
+
+    @classmethod
+    def of(cls, base: PixelGrid) -> MipMap:
+        """Of a texture that shares its levels with no other."""
+        return cls(base, Levels(base.pixels))
 
     @property
     def top(self) -> int:
@@ -32,11 +52,7 @@ class MipMap:
 
     def level(self, number: int) -> PixelGrid:
         """Level `number`, 0 is the texture itself."""
-        if not self.levels:
-            self.levels.append(self.base)
-        while len(self.levels) <= number:
-            self.levels.append(PixelGrid(_halved(self.levels[-1].pixels)))
-        return PixelGrid(self.levels[number].pixels, self.base.wrap)
+        return PixelGrid(self.levels[number], self.base.wrap)
 
     def sample(self, uv: NDArray[np.floating], footprint: NDArray[np.floating]) -> NDArray[np.float32]:
         """Trilinear lookup: bilinear in the two nearest levels, and between them.
@@ -51,18 +67,11 @@ class MipMap:
         (N, 4) in [0, 1], as encoded in the image.
         """
         place = np.log2(np.clip(footprint, 1.0, 2.0**self.top)).astype(np.float32)
-        low = place.astype(np.int64)
-        blend = (place - low)[:, None]
         result = np.zeros((len(uv), 4), dtype=np.float32)
-        present = np.flatnonzero(np.bincount(low, minlength=1)).tolist() if len(uv) else []
-        for number in present:
-            chosen = np.flatnonzero(low == number)
-            here = uv[chosen]
-            texels = self.level(number).sample(here)
-            between = blend[chosen]
-            if number < self.top and between.any():
-                texels += (self.level(number + 1).sample(here) - texels) * between
-            result[chosen] = texels
+        if not len(uv):
+            return result
+        for number in range(int(place.min()), int(np.ceil(place.max())) + 1):
+            self.level(number).add(uv, np.maximum(1 - np.abs(place - number), 0), result)
         return result
 
 

@@ -612,7 +612,8 @@ def plane(normal: list[float]) -> tuple[Point, Point]:
 def relax(local: list[Triangle], points: list[Point], start: list[Point]) -> list[Point]:
     flat = [list(point) for point in start]
     rests, weights = [], []
-    around: list[list[tuple[int, int]]] = [[] for _ in points]
+    links: list[dict[int, float]] = [{} for _ in points]
+    totals = [0.0 for _ in points]
     for f, (a, b, c) in enumerate(local):
         u, v = less(points[b], points[a]), less(points[c], points[a])
         uu, uv, vv = scalar(u, u), scalar(u, v), scalar(v, v)
@@ -624,38 +625,48 @@ def relax(local: list[Triangle], points: list[Point], start: list[Point]) -> lis
         rests.append(rest)
         weights.append([min(max(x, 0.05), 20.0) for x in cotangents])
         for k in range(3):
-            around[local[f][k]].append((f, k))
-    turns: list[Point] = [(1.0, 0.0)] * len(local)
+            i = local[f][k]
+            for n, edge in (((k + 1) % 3, k), ((k + 2) % 3, (k + 2) % 3)):
+                w = weights[f][edge]
+                links[i][local[f][n]] = links[i].get(local[f][n], 0.0) + w
+                totals[i] += w
+    pulls: list[list[float]] = []
     for sweep in range(120):
         if sweep % 4 == 0:
-            turns = [fit(flat, t, rest, w) for t, rest, w in zip(local, rests, weights, strict=True)]
-        for i, corners in enumerate(around):
-            total = x = y = 0.0
-            for f, k in corners:
-                cosine, sine = turns[f]
-                for n, edge in (((k + 1) % 3, k), ((k + 2) % 3, (k + 2) % 3)):
-                    other, w = flat[local[f][n]], weights[f][edge]
-                    s, t = rests[f][k][0] - rests[f][n][0], rests[f][k][1] - rests[f][n][1]
-                    x += w * (other[0] + cosine * s - sine * t)
-                    y += w * (other[1] + sine * s + cosine * t)
-                    total += w
-            flat[i][0] += 1.6 * (x / total - flat[i][0])
-            flat[i][1] += 1.6 * (y / total - flat[i][1])
+            pulls = [[0.0, 0.0] for _ in points]
+            for t, rest, w in zip(local, rests, weights, strict=True):
+                pull(flat, t, rest, w, pulls)
+        for i, near in enumerate(links):
+            x, y = pulls[i]
+            for j, w in near.items():
+                x += w * flat[j][0]
+                y += w * flat[j][1]
+            flat[i][0] += 1.6 * (x / totals[i] - flat[i][0])
+            flat[i][1] += 1.6 * (y / totals[i] - flat[i][1])
     return [tuple(point) for point in flat]
 
 
-def fit(flat: list[list[float]], triangle: Triangle, rest: list[Point], weights: list[float]) -> Point:
-    """Cosine and sine of how a triangle is turned."""
+def pull(
+    flat: list[list[float]], triangle: Triangle, rest: list[Point], weights: list[float], pulls: list[list[float]]
+) -> None:
+    """Turn a triangle as it lies, and add up where it wants its corners."""
     along = across = 0.0
     for k in range(3):
         n = (k + 1) % 3
         i, j = triangle[k], triangle[n]
         x, y = flat[j][0] - flat[i][0], flat[j][1] - flat[i][1]
-        s, t = rest[n][0] - rest[k][0], rest[n][1] - rest[k][1]
+        s, t = less(rest[n], rest[k])
         along += weights[k] * (s * x + t * y)
         across += weights[k] * (s * y - t * x)
     size = sqrt(along * along + across * across)
-    return (along / size, across / size) if size > 0 else (1.0, 0.0)
+    cosine, sine = (along / size, across / size) if size > 0 else (1.0, 0.0)
+    for k in range(3):
+        n = (k + 1) % 3
+        s, t = less(rest[n], rest[k])
+        wanted = weights[k] * (cosine * s - sine * t), weights[k] * (sine * s + cosine * t)
+        for axis in range(2):
+            pulls[triangle[k]][axis] -= wanted[axis]
+            pulls[triangle[n]][axis] += wanted[axis]
 
 
 def lift(flat: list[Point], local: list[Triangle], owners: list[int], pairs: list[tuple[int, int]]) -> bool:

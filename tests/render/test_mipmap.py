@@ -18,12 +18,12 @@ def noise(height: int, width: int) -> PixelGrid:
 def test_small_footprints_are_plain_lookup() -> None:
     grid = noise(16, 8)
     uv = sample_assets.random(2).uniform(-2, 3, (200, 2)).astype(np.float32)
-    np.testing.assert_array_equal(MipMap(grid).sample(uv, np.full(200, 0.3)), grid.sample(uv))
+    np.testing.assert_array_equal(MipMap.of(grid).sample(uv, np.full(200, 0.3)), grid.sample(uv))
 
 
 def test_levels_are_box_averages() -> None:
     grid = noise(64, 32)
-    maps = MipMap(grid)
+    maps = MipMap.of(grid)
     assert maps.top == 6
     mean = grid.pixels.astype(np.float64).reshape(16, 4, 8, 4, 4).mean(axis=(1, 3))
     assert np.abs(maps.level(2).pixels - mean).max() <= 1.0
@@ -35,12 +35,12 @@ def test_odd_sizes_stay_in_place() -> None:
     ramp = np.linspace(0, 255, 1001).astype(np.uint8)
     grid = PixelGrid(np.broadcast_to(ramp[None, :, None], (7, 1001, 4)).copy(), (Wrap.CLAMP, Wrap.CLAMP))
     u = np.linspace(0.1, 0.9, 50)
-    values = MipMap(grid).sample(np.stack([u, np.full(50, 0.5)], axis=1), np.full(50, 16.0))
+    values = MipMap.of(grid).sample(np.stack([u, np.full(50, 0.5)], axis=1), np.full(50, 16.0))
     np.testing.assert_allclose(values[:, 0], u, atol=0.01)
 
 
 def test_levels_blend() -> None:
-    maps = MipMap(noise(32, 32))
+    maps = MipMap.of(noise(32, 32))
     uv = sample_assets.random(3).uniform(0, 1, (100, 2)).astype(np.float32)
     low, high = maps.level(1).sample(uv), maps.level(2).sample(uv)
     np.testing.assert_allclose(maps.sample(uv, np.full(100, 2.0)), low, atol=1e-6)
@@ -52,11 +52,11 @@ def test_colour_of_transparent_texels_counts() -> None:
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[:, 0] = (200, 100, 0, 255)
     pixels[:, 1] = (0, 100, 200, 0)
-    np.testing.assert_array_equal(MipMap(PixelGrid(pixels)).level(1).pixels[0, 0], (100, 100, 100, 128))
+    np.testing.assert_array_equal(MipMap.of(PixelGrid(pixels)).level(1).pixels[0, 0], (100, 100, 100, 128))
 
 
 def test_no_points_give_no_colours() -> None:
-    assert MipMap(noise(4, 4)).sample(np.zeros((0, 2)), np.zeros(0)).shape == (0, 4)
+    assert MipMap.of(noise(4, 4)).sample(np.zeros((0, 2)), np.zeros(0)).shape == (0, 4)
 
 
 def test_surface_density_is_the_scale_of_the_texture() -> None:
