@@ -34,7 +34,7 @@ class SurfaceBuilder:
         self.surface = surface
         self.shapes = Shapes(surface)
         self.sizes: dict[int, dict[int, float]] = {}
-        """Bytes of shapes by extra bits of a coordinate and number of triangles, as far as a search knows them."""
+        """Bytes of shapes by bits of a coordinate and number of triangles, as far as a search knows them."""
         self._painters: Kept[Shape, Painter] = Kept()
         self._portraitists: Kept[Shape, Portraitist] = Kept()
         self._creases: Kept[Shape, int] = Kept()

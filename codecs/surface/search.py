@@ -67,6 +67,8 @@ SAVED = {1: 1.25, 2: 1.24, 3: 1.22, 4: 1.2, 6: 1.1, 7: 1.03}
 """How much larger pictures of equal quality are while searching, by speed at the end."""
 SAVED_DETAILS = 1.05
 """The same for details."""
+HASTY, HASTY_FACES = 1, 2500
+"""Effort up to which larger shapes are not fitted to views: most of them gain nothing, and it takes half a second."""
 THOROUGH = 4
 """Effort from which pictures are painted from `FINAL_SAMPLES` samples of a texel in each direction at the end."""
 FINAL_SAMPLES = 2
@@ -76,8 +78,11 @@ FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
-BYTES_PER_FACE = 1.6
-"""A first guess."""
+BYTES_PER_FACE, EXPONENT, PER_BIT = 1.6, 0.8, 1.12
+"""First guesses: of the bytes of a triangle, of the power of the number of triangles that bytes grow with, and of what
+one more bit of a coordinate makes of them."""
+AIM = 0.985
+"""Part of the room that guesses aim for."""
 MOST_BITS = 14
 """Bits of a coordinate up to which that is done."""
 
@@ -135,7 +140,7 @@ class Hints:
     """What searches end with, for the next to begin with. Each attempt has its own: what it finds depends on them."""
 
     sizes: dict[int, dict[int, float]]
-    """Bytes of shapes by extra bits of a coordinate and number of triangles."""
+    """Bytes of shapes by bits of a coordinate and number of triangles."""
     step: int = 24
     quality: int = 26
 
@@ -152,15 +157,31 @@ class Hints:
         if other.quality != before.quality:
             self.quality = other.quality
 
-    def bytes_per_face(self, budget: float) -> float:
-        """A first guess, from what is known with other grids."""
-        sizes = (
-            (abs(np.log(size / budget)), size / faces)
-            for known in self.sizes.values()
-            for faces, size in known.items()
-            if faces
+    def first_faces(self, budget: float, bits: int) -> int:
+        """About how many triangles fit, judged by the shape closest in size, with any grid."""
+        known = ((grid, faces, size) for grid, sizes in self.sizes.items() for faces, size in sizes.items())
+        grid, faces, size = min(
+            known,
+            key=lambda one: (abs(np.log(one[2] / budget)), one),
+            default=(bits, budget / BYTES_PER_FACE, budget),
         )
-        return min(sizes, default=(0.0, BYTES_PER_FACE))[1]
+        return int(faces * (budget / (size * PER_BIT ** (bits - grid))) ** (1 / EXPONENT))
+
+    def faces(self, budget: float, bits: int, below: int, above: int) -> int:
+        """About how many triangles fit, judged by shapes with fewer and more of them; 0 and `above` if there are none.
+
+        Bytes grow as a power of the number of triangles.
+        """
+        known = self.sizes[bits]
+        ends = sorted(faces for faces in known if faces in (below, above)) or sorted(known)[:1]
+        if not ends:
+            return self.first_faces(budget, bits)
+        if len(ends) == 1:
+            ends = sorted(known, key=lambda faces: abs(faces - ends[0]))[:2]
+        power = EXPONENT
+        if len(ends) == 2:
+            power = float(np.log(known[ends[1]] / known[ends[0]]) / np.log(ends[1] / ends[0]))
+        return int(ends[0] * (budget / known[ends[0]]) ** (1 / np.clip(power, 0.5, 1.5)))
 
 
 @dataclass(frozen=True)
@@ -207,9 +228,9 @@ class Search:
     def best(self) -> Candidate | None:
         """Best model for the job's target size, or with the options alone; None if nothing fits."""
         target = self.job.target_size
+        self.builder.shapes.begin(views=target is None or self.job.effort > HASTY)
         if target is None:
             return self._as_asked()
-        _ = self.builder.shapes.log  # Before threads ask for it.
         room = target - self.overhead
         level = min(max(self.job.effort, 1), len(ATTEMPTS))
         effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, ATTEMPTS[level - 1])
@@ -231,7 +252,8 @@ class Search:
         """The plan that won, coded as well as effort allows, and fitted to views where that helps."""
         # Slow coders need no more bytes for the same quality than were allowed for fast ones.
         self._hints.step, self._hints.quality = searched.hints.step, searched.hints.quality
-        cares = dict.fromkeys((Care.VIEWS, care) if self.job.exact else (care,))
+        hasty = self.job.effort <= HASTY and len(searched.model.triangles) > HASTY_FACES
+        cares = dict.fromkeys((Care.VIEWS, care) if self.job.exact and not hasty else (care,))
         found = self._filled_all([(searched.plan, care) for care in cares], room, final=True)
         return min((one for one in found if one is not None), key=lambda one: one.error, default=None)
 
@@ -434,39 +456,33 @@ class Search:
         return meter.bits / 8
 
     def _most_faces(self, plan: Plan, budget: float, care: Care, hints: Hints) -> Shape | None:
-        """Shape with the most triangles within the budget, to about 3 %.
+        """Shape with the most triangles within the budget, to about 4 %.
 
-        Sizes grow nearly linearly, so a few secant steps find the number, on shapes without care.
+        The grid is that which suits a first guess. A few more guesses find the number, on shapes without care.
         """
         if budget <= 0:
             return None
         shapes = self.builder.shapes
         limit = min(self.options.faces or 1 << 22, shapes.most_faces)
-        known = hints.sizes.setdefault(plan.finer, {0: 0.0})
+        bits = self._bits(int(min(budget / BYTES_PER_FACE, limit)), plan)
+        known = hints.sizes.setdefault(bits, {})
         for _ in range(8):
-            below = max(faces for faces, size in known.items() if size <= budget and faces <= limit)
+            below = max((faces for faces, size in known.items() if size <= budget and faces <= limit), default=0)
             above = min((faces for faces, size in known.items() if size > budget and faces > below), default=limit + 1)
-            if below == limit or above - below <= 1 or known[below] > FULL * budget:
+            if below == limit or above - below <= 1 or (below and known[below] > FULL * budget):
                 break
-            slope = hints.bytes_per_face(budget)
-            if above in known:
-                slope = (known[above] - known[below]) / (above - below)
-            elif below:
-                slope = known[below] / below
-            guess = below + int(0.99 * (budget - known[below]) / max(slope, 0.05))
-            guess = max(below + 1, min(guess, above - 1))
-            known[guess] = shapes.shape(guess, self._bits(guess, plan), Care.NONE).size
-        found = below
+            guess = max(below + 1, min(hints.faces(AIM * budget, bits, below, above), above - 1))
+            known[guess] = shapes.shape(guess, bits, Care.NONE).size
+        found = max((faces for faces, size in known.items() if size <= budget and faces <= limit), default=0)
         if not found:
             return None
-        bits = self._bits(found, plan)
         if found >= ALL * shapes.most_faces and not self.options.bits:
             while bits < MOST_BITS and shapes.shape(found, bits + 1, Care.NONE).size <= budget:
                 bits += 1
         shape = shapes.shape(found, bits, care)
         while shape.size > budget * 1.02 + 2 and found > 4:
             found = max(4, int(found * budget / shape.size))
-            shape = shapes.shape(found, min(bits, self._bits(found, plan)), care)
+            shape = shapes.shape(found, bits, care)
         return shape if shape.size <= budget * 1.02 + 2 else None
 
     def _bits(self, faces: int, plan: Plan) -> int:

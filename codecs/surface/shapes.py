@@ -111,7 +111,6 @@ class Shapes:
     @cached_property
     def log(self) -> Collapses:
         """All simplifications."""
-        _ = self._drawn  # Another core draws what the next step needs.
         return collapses(self.mesh, self.exposure, self._jumps())
 
     def _jumps(self) -> NDArray[np.float64]:
@@ -134,26 +133,37 @@ class Shapes:
         return result.reshape(count, 3)
 
     @cached_property
-    def _drawn(self) -> tuple[Future[Judge], Future[ViewTargets]]:
-        """Views of the original, on their way."""
-        pool = ThreadPoolExecutor(1)
+    def _pool(self) -> ThreadPoolExecutor:
+        """Draws views one after the other."""
+        return ThreadPoolExecutor(1)
+
+    @cached_property
+    def _judge(self) -> Future[Judge]:
+        return self._pool.submit(Judge, self.surface, self.pose.centre, self.pose.scale)
+
+    @cached_property
+    def _targets(self) -> Future[ViewTargets]:
         centre, scale = self.pose.centre, self.pose.scale
-        judge = pool.submit(Judge, self.surface, centre, scale)
-        targets = pool.submit(
+        return self._pool.submit(
             ViewTargets.render, self.surface, centre=centre, scale=scale, views=VIEWS, resolution=RESOLUTION
         )
-        pool.shutdown(wait=False)
-        return judge, targets
+
+    def begin(self, *, views: bool) -> None:
+        """Start what all shapes need, and the pictures to fit to as well if `views`: another core draws them."""
+        _ = self._judge
+        if views:
+            _ = self._targets
+        _ = self.log
 
     @property
     def judge(self) -> Judge:
         """Says how shapes and models look."""
-        return self._drawn[0].result()
+        return self._judge.result()
 
     @property
     def targets(self) -> ViewTargets:
         """Views of the original to fit to."""
-        return self._drawn[1].result()
+        return self._targets.result()
 
     @cached_property
     def _seen_points(self) -> NDArray[np.float64]:

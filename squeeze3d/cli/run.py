@@ -27,7 +27,7 @@ def run(argv: Sequence[str] | None) -> int:
         warnings.simplefilter("ignore")
     if argv is None:
         leave_out_plotting()
-        startup.lean = True
+        startup.be_lean()
     with as_interrupts():
         try:
             return _dispatch(arguments)

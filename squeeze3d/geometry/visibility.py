@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze3d.compiled import compiled
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.sampling import face_normals
 
@@ -13,8 +14,8 @@ LIFT = 0.004
 about as far from the original."""
 FAINT, ELSEWHERE = 0.05, 0.01
 """What a triangle counts that is hardly seen, and that is only seen from below, relative to the one seen best."""
-PROBES = 80_000
-"""Points at which `exposure` looks, at least one for each triangle."""
+PROBES = 40_000
+"""Points at which `exposure` looks from all directions, if there are no more triangles."""
 DIRECTIONS, LOWEST = 36, -0.6
 """From how many directions `exposure` looks, and the sine of the lowest: pictures of a thing that is seen from a little
 below show it from so far below at their upper edge."""
@@ -29,6 +30,8 @@ def seen_share(
     points: NDArray[np.floating],
     normals: NDArray[np.floating],
     directions: NDArray[np.float64] | None = None,
+    *,
+    both: bool = False,
 ) -> NDArray[np.float64]:
     """(N,) mean over directions of how large a piece of surface looks from there: its cosine, or 0 where it is hidden.
 
@@ -37,21 +40,41 @@ def seen_share(
     query : what hides; in a canonical frame, longest side 1, y up.
     points, normals : (N, 3) places on or near it, and the unit normals of the pieces.
     directions : (D, 3) where viewers are; around and above, if not given.
+    both : whether pieces are seen from behind as well.
     """
-    points, normals = np.asarray(points, dtype=np.float64), np.asarray(normals, dtype=np.float64)
+    points, normals = (np.ascontiguousarray(each, dtype=np.float64) for each in (points, normals))
     directions = _directions() if directions is None else directions
     total = np.zeros(len(points))
-    lifted = points + LIFT * normals
+    rays = np.empty((len(points), 6), dtype=np.float32)
+    facing = np.empty(len(points), dtype=np.int64)
+    cosines = np.empty(len(points))
     for direction in directions:
-        cosine = normals @ direction
-        facing = np.flatnonzero(cosine > _GRAZING)
-        rays = np.empty((len(facing), 6), dtype=np.float32)
-        rays[:, :3] = lifted[facing]
-        rays[:, 3:] = direction
-        free = ~query.hidden(rays)
-        total[facing[free]] += cosine[facing[free]]
+        count = _rays_to(direction, points, normals, both, rays, facing, cosines)
+        free = ~query.hidden(rays[:count])
+        total[facing[:count][free]] += cosines[:count][free]
     result: NDArray[np.float64] = total / len(directions)
     return result
+
+
+@compiled
+def _rays_to(direction, points, normals, both, rays, facing, cosines):  # type: ignore[no-untyped-def]
+    """Rays to a viewer from the pieces that face it, which pieces those are, and their cosines. Returns how many."""
+    count = 0
+    for n in range(len(points)):
+        cosine = 0.0
+        for axis in range(3):
+            cosine += normals[n, axis] * direction[axis]
+        lift = LIFT
+        if both and cosine < 0:
+            cosine, lift = -cosine, -LIFT
+        if cosine > _GRAZING:
+            for axis in range(3):
+                rays[count, axis] = points[n, axis] + lift * normals[n, axis]
+                rays[count, 3 + axis] = direction[axis]
+            facing[count] = n
+            cosines[count] = cosine
+            count += 1
+    return count
 
 
 def _directions() -> NDArray[np.float64]:
@@ -79,12 +102,18 @@ def exposure(
     generator = np.random.default_rng(0)
     usual, below = np.zeros(len(triangles)), np.zeros(len(triangles))
     rounds = int(np.clip(PROBES // max(len(triangles), 1), 1, 6))
+    # Of many triangles each one is looked at from every second or third direction; its neighbours from the others.
+    parts = int(np.clip(np.ceil(len(triangles) / PROBES), 1, 3))
     for _ in range(rounds):
         weights = generator.dirichlet((1.5, 1.5, 1.5), len(triangles))
         points = np.einsum("fkc,fk->fc", positions[triangles], weights)
-        for side in (normals, -normals):
-            usual += seen_share(query, points, side, _spiral(DIRECTIONS, LOWEST, 1.0))
-            below += seen_share(query, points, side, _spiral(DIRECTIONS // 5, -1.0, LOWEST))
+        for part in range(parts):
+            some = slice(part, None, parts)
+            for seen, directions in (
+                (usual, _spiral(DIRECTIONS, LOWEST, 1.0)),
+                (below, _spiral(DIRECTIONS // 5, -1.0, LOWEST)),
+            ):
+                seen[some] += seen_share(query, points[some], normals[some], directions[some], both=True)
     result = np.zeros(len(triangles))
     for seen, least in ((below, ELSEWHERE), (usual, FAINT)):
         around = np.zeros(len(positions))
