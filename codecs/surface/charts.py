@@ -318,7 +318,8 @@ def _flattened(local, homes, points, normals, owners, count):  # type: ignore[no
 def _lift(places, owners, pairs, fresh):  # type: ignore[no-untyped-def]
     """Give triangles that lie on top of others of their piece to new pieces, in `owners`.
 
-    Looks at pieces that are `fresh`, and returns which have changed or are new. Triangles are laid down one after the other, from the first one to its neighbours and so on.
+    Looks at pieces that are `fresh`, and returns which have changed or are new. Triangles are laid down one after the
+    other, from the first one to its neighbours and so on.
     """
     faces, count = len(places), len(fresh)
     offsets = np.zeros(faces + 1, dtype=np.int64)

@@ -130,7 +130,9 @@ class Effort:
 
 
 ATTEMPTS = (3, 6, 8, 11, 15, 20, 24, 40, 80)
-"""Plans that are tried, by effort."""
+"""Plans that are tried, by effort, where they take long."""
+LONG, MOST_TIMES = 30_000, 2.0
+"""Bytes from which on that is so. Of fewer bytes there are more attempts, up to so many times as many."""
 CAREFUL = 7
 """Effort from which all of them are fitted to views, and not the best one alone."""
 
@@ -233,7 +235,8 @@ class Search:
             return self._as_asked()
         room = target - self.overhead
         level = min(max(self.job.effort, 1), len(ATTEMPTS))
-        effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, ATTEMPTS[level - 1])
+        times = 1.0 if level <= HASTY else float(np.clip(np.sqrt(LONG / max(room, 1)), 1.0, MOST_TIMES))
+        effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, round(ATTEMPTS[level - 1] * times))
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
             start = Plan(share=_first_share(room))
@@ -281,10 +284,15 @@ class Search:
             smooth = start.other_mode() if start.picture else start
             modes += [start.other_mode(), replace(smooth, cut=1 - smooth.cut)]
         attempt(*modes)
+        # Far shares, of the best plan with either kind of colours: each kind leads to other ones.
+        kinds: dict[bool, Candidate] = {}
+        for found in sorted((one for one in known.values() if one is not None), key=lambda one: one.error):
+            kinds.setdefault(found.plan.picture, found)
         if best is not None:
             start = best.plan
-        shares = (min(max(start.share + far, 0), len(SHARES) - 1) for far in (STRIDE, -STRIDE))
-        attempt(*(replace(start, share=share) for share in shares))
+        shares = [min(max(start.share + far, 0), len(SHARES) - 1) for far in (STRIDE, -STRIDE)]
+        far = [replace(found.plan, share=share) for found in kinds.values() for share in shares]
+        attempt(*(far or (replace(start, share=share) for share in shares)))
         for share in range(start.share - 1, -1, -1):
             if best is not None:
                 break
