@@ -17,7 +17,7 @@ from squeeze3d.codecs.surface.shapes import Shape, Shapes
 from squeeze3d.codecs.surface.smooth_colours import quantise
 from squeeze3d.geometry.refit import fit_vertices
 from squeeze3d.geometry.sampling import face_areas, sample_triangles
-from squeeze3d.threads import Kept, unlocked_property
+from squeeze3d.threads import Kept, in_halves, unlocked_property
 
 SAMPLES = 20_000
 SAMPLES_PER_VERTEX = 5
@@ -117,10 +117,14 @@ class Painter:
         weights: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """(N, C) sRGB and perhaps alpha of the original in byte levels, at points of the shape."""
-        hits = self.shapes.visible(positions, triangles, faces, weights)
         area = float(face_areas(positions, triangles).sum()) / max(len(faces), 1)
-        footprint = np.full(len(faces), np.sqrt(area) * self.shapes.pose.scale)
-        colours = self.shapes.surface.colours_at(hits.faces, hits.weights, footprint)
+        side = np.sqrt(area) * self.shapes.pose.scale
+
+        def part(some: slice) -> NDArray[np.float32]:
+            hits = self.shapes.visible(positions, triangles, faces[some], weights[some])
+            return self.shapes.surface.colours_at(hits.faces, hits.weights, np.full(len(hits.faces), side))
+
+        colours = np.concatenate(in_halves(part, len(faces)))
         return colours[:, : self.components].astype(np.float64) * 255
 
     @unlocked_property

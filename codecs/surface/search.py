@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ from squeeze3d.codecs.surface.shapes import Care, Shape
 from squeeze3d.errors import UsageError
 from squeeze3d.threads import THREADS, side_by_side
 
+T = TypeVar("T")
+
 SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
 """Parts of the bytes that colours may have."""
 DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
@@ -55,7 +58,7 @@ STRIDE = 3
 """How far from the first share others are tried before its neighbours are."""
 HEADER = 7
 """Bytes of a stream's parameters and hash."""
-FINEST_STEP, COARSEST_STEP = 0, 63
+COARSEST_STEP = 63
 STEPS_PER_OCTAVE = 9
 QUALITIES_PER_OCTAVE = 10
 """Of pictures."""
@@ -67,8 +70,8 @@ SAVED = {1: 1.25, 2: 1.24, 3: 1.22, 4: 1.2, 6: 1.1, 7: 1.03}
 """How much larger pictures of equal quality are while searching, by speed at the end."""
 SAVED_DETAILS = 1.05
 """The same for details."""
-HASTY, HASTY_FACES = 1, 2500
-"""Effort up to which larger shapes are not fitted to views: most of them gain nothing, and it takes half a second."""
+HASTY, HASTY_ROOM = 1, 4000
+"""Effort up to which shapes of more bytes are not fitted to views: most gain nothing, and it takes half a second."""
 THOROUGH = 4
 """Effort from which pictures are painted from `FINAL_SAMPLES` samples of a texel in each direction at the end."""
 FINAL_SAMPLES = 2
@@ -252,13 +255,23 @@ class Search:
         return self._fitting(self._final(best, room, effort.care) or best, target)
 
     def _final(self, searched: Candidate, room: float, care: Care) -> Candidate | None:
-        """The plan that won, coded as well as effort allows, and fitted to views where that helps."""
+        """The plan that won, fitted to views if that helps, and coded as well as effort allows."""
         # Slow coders need no more bytes for the same quality than were allowed for fast ones.
-        self._hints.step, self._hints.quality = searched.hints.step, searched.hints.quality
-        hasty = self.job.effort <= HASTY and len(searched.model.triangles) > HASTY_FACES
-        cares = dict.fromkeys((Care.VIEWS, care) if self.job.exact and not hasty else (care,))
-        found = self._filled_all([(searched.plan, care) for care in cares], room, final=True)
-        return min((one for one in found if one is not None), key=lambda one: one.error, default=None)
+        hints = searched.hints
+        hasty = self.job.effort <= HASTY and room > HASTY_ROOM
+        if hasty or care is Care.VIEWS or not self.job.exact:
+            return self._filled(searched.plan, care, room, hints, final=True)
+        slow, fitted = side_by_side(
+            lambda views: self._filled(
+                searched.plan, Care.VIEWS if views else care, room, hints.copy(), final=not views
+            ),
+            (False, True),
+        )
+        if fitted is not None and fitted.error < searched.error:
+            fitted = self._filled(searched.plan, Care.VIEWS, room, fitted.hints, final=True)
+            if fitted is not None and (slow is None or fitted.error < slow.error):
+                return fitted
+        return slow
 
     def _climb(self, start: Plan, room: float, effort: Effort) -> Candidate | None:
         """Best of the start, its neighbours, the neighbours of the best of those, and so on."""
@@ -389,7 +402,7 @@ class Search:
         goal = painter.goal(spacing, CUTS[plan.cut])
         if plan.cut and goal.canvas.flags is None:
             return None
-        found = self._finest(goal, left * (1.0 if final else SAVED_DETAILS), hints, careful=final)
+        found = self._finest_details(goal, left * (1.0 if final else SAVED_DETAILS), hints, careful=final)
         if found is None:
             return None
         details, size = found
@@ -411,52 +424,38 @@ class Search:
         model = self.builder.pictured(shape, picture)
         return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan, care, hints)
 
-    def _finest(self, goal: Goal, room: float, hints: Hints, *, careful: bool) -> tuple[Details, float] | None:
+    def _finest_details(self, goal: Goal, room: float, hints: Hints, *, careful: bool) -> tuple[Details, float] | None:
         """The finest colours within `room` bytes, nearly."""
         if self.options.step:
             step = _step_number(self.options.step)
             details = goal.details(step, careful=careful)
             size = self._colour_bytes(details)
             return (details, size) if size <= room else None
-        low, high = FINEST_STEP - 1, COARSEST_STEP + 1
-        guess, best = hints.step, None
-        while high - low > 1:
-            guess = min(max(guess, low + 1), high - 1)
-            details = goal.details(guess, careful=careful)
-            size = self._colour_bytes(details)
-            if size <= room:
-                best, high = (details, size), guess
-                if size > FULL * room:
-                    break
-            else:
-                low = guess
-            # Sizes halve about every octave.
-            guess += int(np.clip(np.rint(STEPS_PER_OCTAVE * np.log2(max(size, 1) / max(room, 1))), -12, 12)) or (
-                -1 if size <= room else 1
-            )
-        hints.step = high if best is not None else hints.step
-        return best
+
+        def coded(step: int) -> tuple[Details, float]:
+            details = goal.details(step, careful=careful)
+            return details, self._colour_bytes(details)
+
+        found = _finest(coded, hints.step, COARSEST_STEP, room, STEPS_PER_OCTAVE, FULL, pairs=careful)
+        if found is None:
+            return None
+        hints.step, details, size = found
+        return details, size
 
     def _finest_picture(self, sitting: Sitting, room: float, hints: Hints, *, final: bool) -> Picture | None:
         """The finest picture within `room` bytes, nearly."""
         speed, full = (self.speed, FULL_PICTURE) if final else (FAST, FULL)
-        low, high = -1, FINEST_PICTURE + 1
-        guess, best = hints.quality, None
-        while high - low > 1:
-            guess = min(max(guess, low + 1), high - 1)
-            picture = sitting.picture(guess, subsampled=False, speed=speed)
-            size = len(picture.data) + 1
-            if size <= room:
-                best, low = picture, guess
-                if size > full * room:
-                    break
-            else:
-                high = guess
-            guess += int(np.clip(np.rint(QUALITIES_PER_OCTAVE * np.log2(room / size)), -10, 10)) or (
-                1 if size <= room else -1
-            )
-        hints.quality = max(low, 0)
-        return best
+
+        def coded(step: int) -> tuple[Picture, float]:
+            picture = sitting.picture(FINEST_PICTURE - step, subsampled=False, speed=speed)
+            return picture, len(picture.data) + 1
+
+        guess = FINEST_PICTURE - hints.quality
+        found = _finest(coded, guess, FINEST_PICTURE, room, QUALITIES_PER_OCTAVE, full, pairs=final)
+        if found is None:
+            return None
+        hints.quality = FINEST_PICTURE - found[0]
+        return found[1]
 
     def _colour_bytes(self, details: Details) -> float:
         meter = BinaryMeter()
@@ -499,9 +498,48 @@ class Search:
         return int(np.clip(self.builder.shapes.auto_bits(faces) + plan.finer, MIN_BITS, MAX_BITS))
 
 
+def _finest(
+    coded: Callable[[int], tuple[T, float]],
+    guess: int,
+    coarsest: int,
+    room: float,
+    per_octave: int,
+    full: float,
+    *,
+    pairs: bool,
+) -> tuple[int, T, float] | None:
+    """The finest step from 0 to `coarsest` whose result takes no more than `room` bytes, with result and size.
+
+    Parameters
+    ----------
+    coded : gives result and size for a step.
+    per_octave : by how many steps sizes halve, about.
+    full : part of the room from which nothing finer is looked for.
+    pairs : whether a step and the next finer one are tried side by side. That pays where one takes long.
+    """
+    low, high = -1, coarsest + 1
+    best: tuple[int, T, float] | None = None
+    while high - low > 1:
+        guess = min(max(guess, low + 1), high - 1)
+        steps = [guess, guess - 1] if pairs and guess - 1 > low else [guess]
+        size = 0.0
+        for step, (result, size) in zip(steps, side_by_side(coded, steps), strict=True):
+            if size > room:
+                low = max(low, step)
+            elif step < high:
+                high, best = step, (step, result, size)
+        if best is not None and best[2] > full * room:
+            break
+        # From the finest one that was tried.
+        guess = steps[-1] + int(np.clip(np.rint(per_octave * np.log2(max(size, 1) / max(room, 1))), -12, 12))
+        if guess == steps[-1]:
+            guess += -1 if size <= room else 1
+    return best
+
+
 def _step_number(levels: float) -> int:
     """Number of a step in byte levels."""
-    return int(np.clip(round(8 * np.log2(max(levels, 1.0))), FINEST_STEP, COARSEST_STEP))
+    return int(np.clip(round(8 * np.log2(max(levels, 1.0))), 0, COARSEST_STEP))
 
 
 def _quality(levels: float) -> int:
