@@ -136,8 +136,11 @@ ATTEMPTS = (3, 6, 8, 11, 15, 20, 24, 40, 80)
 """Plans that are tried, by effort, where they take long."""
 LONG, MOST_TIMES = 30_000, 2.0
 """Bytes from which on that is so. Of fewer bytes there are more attempts, up to so many times as many."""
-CAREFUL = 7
-"""Effort from which all of them are fitted to views, and not the best one alone."""
+FINALISTS = 3
+"""Plans that are coded slowly and fitted to views at most, where that is quick: the order changes then."""
+CAREFUL, CAREFUL_ROOM = 7, 2500
+"""Effort from which all of them are fitted to views, and not the best alone. From `THOROUGH` on that is so within fewer
+bytes than these."""
 
 
 @dataclass
@@ -239,42 +242,43 @@ class Search:
         room = target - self.overhead
         level = min(max(self.job.effort, 1), len(ATTEMPTS))
         times = 1.0 if level <= HASTY else float(np.clip(np.sqrt(LONG / max(room, 1)), 1.0, MOST_TIMES))
-        effort = Effort(Care.VIEWS if level >= CAREFUL else Care.POINTS, round(ATTEMPTS[level - 1] * times))
+        careful = level >= CAREFUL or (level >= THOROUGH and room < CAREFUL_ROOM and self.job.exact)
+        effort = Effort(Care.VIEWS if careful else Care.POINTS, round(ATTEMPTS[level - 1] * times))
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
             start = Plan(share=_first_share(room))
         if self.options.colour is Colour.PICTURE and not start.picture:
             start = start.other_mode()
-        best = self._climb(start, room, effort)
-        if best is None and not self.plain and self.options.colour is Colour.AUTO:
+        found = self._climb(start, room, effort)
+        if not found and not self.plain and self.options.colour is Colour.AUTO:
             self.plain = True  # Colours of their own take too much: one must do.
-            best = self._climb(start, room, effort)
-        if best is None:
+            found = self._climb(start, room, effort)
+        if not found:
             return None
-        self.job.memo["plan"] = best.plan, target
-        return self._fitting(self._final(best, room, effort.care) or best, target)
+        self.job.memo["plan"] = found[0].plan, target
+        count = int(np.clip(LONG / FINALISTS / max(room, 1), 1, FINALISTS)) if level > HASTY and self.job.exact else 1
+        finals = [self._final(one, room) or one for one in found[:count]]
+        return self._fitting(min(finals, key=lambda one: one.error), target)
 
-    def _final(self, searched: Candidate, room: float, care: Care) -> Candidate | None:
-        """The plan that won, fitted to views if that helps, and coded as well as effort allows."""
+    def _final(self, searched: Candidate, room: float) -> Candidate | None:
+        """A plan coded as well as effort allows, and fitted to views if that helps."""
+        plan, care = searched.plan, searched.care
         # Slow coders need no more bytes for the same quality than were allowed for fast ones.
         hints = searched.hints
-        hasty = self.job.effort <= HASTY and room > HASTY_ROOM
-        if hasty or care is Care.VIEWS or not self.job.exact:
-            return self._filled(searched.plan, care, room, hints, final=True)
-        slow, fitted = side_by_side(
-            lambda views: self._filled(
-                searched.plan, Care.VIEWS if views else care, room, hints.copy(), final=not views
-            ),
-            (False, True),
+        if not self.job.exact or (self.job.effort <= HASTY and room > HASTY_ROOM):
+            return self._filled(plan, care, room, hints, final=True)
+        other = Care.POINTS if care is Care.VIEWS else Care.VIEWS
+        best, tried = side_by_side(
+            lambda one: self._filled(plan, one, room, hints.copy(), final=one is care), (care, other)
         )
-        if fitted is not None and fitted.error < searched.error:
-            fitted = self._filled(searched.plan, Care.VIEWS, room, fitted.hints, final=True)
-            if fitted is not None and (slow is None or fitted.error < slow.error):
-                return fitted
-        return slow
+        if tried is not None and tried.error < searched.error:
+            tried = self._filled(plan, other, room, tried.hints, final=True)
+            if tried is not None and (best is None or tried.error < best.error):
+                return tried
+        return best
 
-    def _climb(self, start: Plan, room: float, effort: Effort) -> Candidate | None:
-        """Best of the start, its neighbours, the neighbours of the best of those, and so on."""
+    def _climb(self, start: Plan, room: float, effort: Effort) -> list[Candidate]:
+        """The start, its neighbours, the neighbours of the best of those, and so on. The best comes first."""
         known: dict[Plan, Candidate | None] = {}
         best: Candidate | None = None
 
@@ -287,10 +291,13 @@ class Search:
             known.update(zip(fresh, found, strict=True))
             best = min((one for one in (best, *found) if one is not None), key=lambda one: one.error, default=None)
 
+        def ranked() -> list[Candidate]:
+            return sorted((found for found in known.values() if found is not None), key=lambda one: one.error)
+
         if self.plain:
             attempt(start)
             attempt(replace(start, finer=-1), replace(start, finer=1))
-            return best
+            return ranked()
         modes = [start]
         if self.choose:
             # Each kind of colours leads to other shares: the best one is known before they are looked for.
@@ -299,7 +306,7 @@ class Search:
         attempt(*modes)
         # Far shares, of the best plan with either kind of colours: each kind leads to other ones.
         kinds: dict[bool, Candidate] = {}
-        for found in sorted((one for one in known.values() if one is not None), key=lambda one: one.error):
+        for found in ranked():
             kinds.setdefault(found.plan.picture, found)
         if best is not None:
             start = best.plan
@@ -311,17 +318,22 @@ class Search:
                 break
             known.pop(replace(start, share=share), None)
             attempt(replace(start, share=share))
-        while best is not None and len(known) < effort.attempts:
-            # Those that differ in one thing, two at a time; on from the first that is better.
-            centre = best
-            fresh = [plan for plan in best.plan.neighbours() if plan not in known]
+        left: set[Plan] = set()
+        while len(known) < effort.attempts:
+            # Those that differ in one thing, two at a time; on from the first that is better. At the end, from the
+            # second best plan and so on.
+            rest = [found for found in ranked() if found.plan not in left]
+            if not rest:
+                break
+            before, centre = best, rest[0]
+            fresh = [plan for plan in centre.plan.neighbours() if plan not in known]
             for k in range(0, len(fresh), THREADS):
                 attempt(*fresh[k : k + THREADS])
-                if best is not centre:
+                if best is not before:
                     break
-            if best is centre:
-                break
-        return best
+            if best is before:
+                left.add(centre.plan)
+        return ranked()
 
     def _filled_all(
         self, plans: list[tuple[Plan, Care]], room: float, *, final: bool = False
