@@ -448,7 +448,7 @@ class Search:
             details = goal.details(step, careful=careful)
             return details, self._colour_bytes(details)
 
-        found = _finest(coded, hints.step, COARSEST_STEP, room, STEPS_PER_OCTAVE, FULL, pairs=careful)
+        found = finest(coded, hints.step, COARSEST_STEP, room, STEPS_PER_OCTAVE, FULL, pairs=careful)
         if found is None:
             return None
         hints.step, details, size = found
@@ -463,7 +463,7 @@ class Search:
             return picture, len(picture.data) + 1
 
         guess = FINEST_PICTURE - hints.quality
-        found = _finest(coded, guess, FINEST_PICTURE, room, QUALITIES_PER_OCTAVE, full, pairs=final)
+        found = finest(coded, guess, FINEST_PICTURE, room, QUALITIES_PER_OCTAVE, full, pairs=final)
         if found is None:
             return None
         hints.quality = FINEST_PICTURE - found[0]
@@ -510,7 +510,7 @@ class Search:
         return int(np.clip(self.builder.shapes.auto_bits(faces) + plan.finer, MIN_BITS, MAX_BITS))
 
 
-def _finest(
+def finest(
     coded: Callable[[int], tuple[T, float]],
     guess: int,
     coarsest: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
+from squeeze3d.geometry import visibility
 from squeeze3d.geometry.query import SurfaceQuery
 from squeeze3d.geometry.visibility import seen_share
 
@@ -37,3 +38,26 @@ def test_places_do_not_depend_on_each_other():
     assert np.array_equal(together[:10], seen_share(query, ball.vertices[:10], ball.vertex_normals[:10]))
     above, below = ball.vertices[:, 1] > 0.4, ball.vertices[:, 1] < -0.4
     assert together[above].mean() > together[below].mean()
+
+
+def test_both_sides_are_as_much_as_one_and_the_other():
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.5)
+    query = SurfaceQuery(ball.vertices, ball.faces)
+    front, back = (seen_share(query, ball.vertices, way * ball.vertex_normals) for way in (1, -1))
+    both = seen_share(query, ball.vertices, ball.vertex_normals, both=True)
+    assert np.allclose(both, front + back)
+
+
+def test_many_triangles_are_as_exposed_as_few(monkeypatch):
+    """Where there are many, each is looked at from some of the directions."""
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
+    query = SurfaceQuery(ball.vertices, ball.faces)
+    monkeypatch.setattr(visibility, "PROBES", len(ball.faces))
+    every = visibility.exposure(query, ball.vertices, ball.faces)
+    monkeypatch.setattr(visibility, "PROBES", len(ball.faces) // 3)
+    some = visibility.exposure(query, ball.vertices, ball.faces)
+    assert (some > 0).all()
+    # Single ones differ, what neighbours have on the mean does not.
+    height = np.digitize(ball.triangles_center[:, 1], np.linspace(-0.4, 0.4, 9))
+    means = [np.bincount(height, weights) / np.bincount(height) for weights in (every, some)]
+    assert np.abs(means[0] / means[0].max() - means[1] / means[1].max()).max() < 0.06

@@ -21,7 +21,7 @@ from squeeze3d.codecs.surface.build import SurfaceBuilder
 from squeeze3d.codecs.surface.model import SHADES, ColourMode, SurfaceModel, from_container
 from squeeze3d.codecs.surface.options import Colour, SurfaceOptions
 from squeeze3d.codecs.surface.rebuild import to_mesh
-from squeeze3d.codecs.surface.search import CUTS
+from squeeze3d.codecs.surface.search import CUTS, Hints, finest
 from squeeze3d.codecs.surface.shapes import Care, Shapes
 from squeeze3d.errors import TargetSizeError, UsageError
 from squeeze3d.geometry.query import SurfaceQuery
@@ -191,3 +191,43 @@ def test_needles_keep_the_box() -> None:
 def test_the_same_request_gives_the_same_bytes() -> None:
     one, two = (mesh_surface_container(textured_cube(), 600).to_bytes() for _ in range(2))
     assert one == two
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("guess", [0, 20, 63])
+@pytest.mark.parametrize("room", [30.0, 1000.0, 5e5])
+def test_the_finest_step_within_the_room_is_found(guess: int, room: float, pairs: bool) -> None:
+    sizes = 1e6 * 2.0 ** (-np.arange(64) / 4.0)
+    tried: list[int] = []
+
+    def coded(step: int) -> tuple[str, float]:
+        tried.append(step)
+        return f"step {step}", float(sizes[step])
+
+    found = finest(coded, guess, 63, room, 5, 1.0, pairs=pairs)
+    least = int(np.flatnonzero(sizes <= room)[0])
+    assert found == (least, f"step {least}", sizes[least])
+    assert len(tried) <= 20
+
+
+def test_no_step_fits_where_there_is_no_room() -> None:
+    assert finest(lambda step: (step, 100.0), 5, 63, 99.0, 9, 1.0, pairs=True) is None
+
+
+def test_guesses_of_faces_follow_what_is_known() -> None:
+    hints = Hints({10: {}})
+    assert hints.faces(1600, 10, 0, 10_000) == 1000
+    hints.sizes[10] = {1000: 2000.0, 4000: 4000.0}
+    # Sizes grow as the square root of the number of triangles here.
+    assert hints.faces(3000, 10, 1000, 4000) == 2250
+    # A finer grid takes more bytes for each.
+    hints.sizes[11] = {}
+    assert hints.faces(2000, 11, 0, 10_000) < 1000
+
+
+def test_attempts_do_not_depend_on_what_others_find_meanwhile() -> None:
+    """Two runs take as many bytes for the same thing: threads finish in any order."""
+    first, second = (encoded(patterned(), 3000, effort=4)[0] for _ in range(2))
+    assert np.array_equal(first.cells, second.cells)
+    assert first.mode is second.mode
+    assert model.to_container(first, 25, 0).to_bytes() == model.to_container(second, 25, 0).to_bytes()
