@@ -17,9 +17,9 @@ import numpy as np
 from squeeze3d.bitstream.binary import INTEGER
 from squeeze3d.bitstream.priors import Run, fit, nested_groups
 from squeeze3d.codecs.surface import cuts, smooth_colours
+from squeeze3d.codecs.surface.plans import CUTS
 from squeeze3d.codecs.surface.priors import COLOURS
 from squeeze3d.codecs.surface.priors import CUTS as CUTS_FILE
-from squeeze3d.codecs.surface.search import CUTS
 
 MESHES = 140
 FACES = 80, 4000

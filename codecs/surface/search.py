@@ -1,8 +1,9 @@
 """Settings for a `mesh.surface` file: the user's, or the best found for a target size.
 
 Bytes go to triangles and to colours. A `Plan` says how they are shared, how fine the grid is, how densely colours stand
-and whether the mesh is cut where they jump; `Search` fills plans up to the target, looks at the results
-(`SurfaceBuilder.error`), and walks from the best plan to its neighbours until none is better.
+and whether the mesh is cut where they jump, or whether they are a picture. `Search` fills plans up to the target, two
+at a time, looks at the results (`SurfaceBuilder.error`), and walks from the best plan to its neighbours, then from the
+next best, until it has tried enough. What it finds depends on no clock and no number of cores.
 
 ```text
 plan ─► most triangles within their share ─► fitted, rounded ─► finest colours within the rest ─► error on views
@@ -13,15 +14,15 @@ plan ─► most triangles within their share ─► fitted, rounded ─► fine
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
 from squeeze3d.bitstream.binary import BinaryMeter
 from squeeze3d.codecs.spec import Job
 from squeeze3d.codecs.surface.build import SurfaceBuilder
+from squeeze3d.codecs.surface.guesses import BYTES_PER_FACE, Hints, finest
 from squeeze3d.codecs.surface.model import MAX_BITS, MIN_BITS, Details, SurfaceModel, write_colours
 from squeeze3d.codecs.surface.options import (
     DEFAULT_DETAIL,
@@ -33,25 +34,14 @@ from squeeze3d.codecs.surface.options import (
 )
 from squeeze3d.codecs.surface.paint import Goal
 from squeeze3d.codecs.surface.picture import Picture
+from squeeze3d.codecs.surface.plans import CUTS, DENSITIES, SHARES, TEXELS_PER_BYTE, Plan, first_share
 from squeeze3d.codecs.surface.portrait import FINEST_PICTURE, Sitting
 from squeeze3d.codecs.surface.shapes import Care, Shape
 from squeeze3d.errors import UsageError
 from squeeze3d.threads import THREADS, side_by_side
 
-T = TypeVar("T")
-
-SHARES = (0.02, 0.04, 0.07, 0.11, 0.16, 0.23, 0.32, 0.43, 0.55, 0.68, 0.8)
-"""Parts of the bytes that colours may have."""
-DENSITIES = (0.6, 1.2, 2.5, 5.0, 10.0, 20.0)
-"""Vertices of a canvas for each byte of colours."""
-TEXELS_PER_BYTE = (6.0, 9.0, 14.0, 21.0, 32.0, 48.0)
-"""The same where colours are a picture, by the same index."""
 MOST_TEXELS = 250_000
 """Of a picture: what takes a second or two to paint."""
-SMOOTH_START, PICTURE_START = 2, 3
-"""Indices that searches begin with."""
-CUTS = (float("inf"), 40.0)
-"""Jumps of colour, in byte levels, above which edges are cut."""
 NEAR = 2.0
 """Ratio of target sizes within which a search begins with the plan that won before."""
 STRIDE = 3
@@ -81,46 +71,10 @@ FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
-BYTES_PER_FACE, EXPONENT, PER_BIT = 1.6, 0.8, 1.12
-"""First guesses: of the bytes of a triangle, of the power of the number of triangles that bytes grow with, and of what
-one more bit of a coordinate makes of them."""
 AIM = 0.985
 """Part of the room that guesses aim for."""
 MOST_BITS = 14
 """Bits of a coordinate up to which that is done."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One way to spend the bytes."""
-
-    share: int
-    """Index of `SHARES`."""
-    finer: int = 0
-    """Bits a coordinate has beyond what suits the number of triangles."""
-    density: int = SMOOTH_START
-    """Index of `DENSITIES`."""
-    cut: int = 0
-    """Index of `CUTS`."""
-    picture: bool = False
-    """Whether colours are a picture."""
-
-    def neighbours(self) -> Iterator[Plan]:
-        """Plans that differ in one thing, those that often pay first."""
-        if not self.picture:
-            yield replace(self, cut=1 - self.cut)
-        for share in (self.share + 1, self.share - 1):
-            if 0 <= share < len(SHARES):
-                yield replace(self, share=share)
-        for density in (self.density + 1, self.density - 1):
-            if 0 <= density < len(DENSITIES):
-                yield replace(self, density=density)
-        for finer in (self.finer - 1, self.finer + 1):
-            yield replace(self, finer=finer)
-
-    def other_mode(self) -> Plan:
-        """The same with the other kind of colours."""
-        return replace(self, picture=not self.picture, cut=0, density=SMOOTH_START if self.picture else PICTURE_START)
 
 
 @dataclass(frozen=True)
@@ -141,55 +95,6 @@ FINALISTS = 3
 CAREFUL, CAREFUL_ROOM = 7, 2500
 """Effort from which all of them are fitted to views, and not the best alone. From `THOROUGH` on that is so within fewer
 bytes than these."""
-
-
-@dataclass
-class Hints:
-    """What searches end with, for the next to begin with. Each attempt has its own: what it finds depends on them."""
-
-    sizes: dict[int, dict[int, float]]
-    """Bytes of shapes by bits of a coordinate and number of triangles."""
-    step: int = 24
-    quality: int = 26
-
-    def copy(self) -> Hints:
-        """To be changed on its own."""
-        return Hints({finer: dict(known) for finer, known in self.sizes.items()}, self.step, self.quality)
-
-    def learn(self, other: Hints, before: Hints) -> None:
-        """Take over what an attempt has found that began with `before`."""
-        for finer, known in other.sizes.items():
-            self.sizes.setdefault(finer, {}).update(known)
-        if other.step != before.step:
-            self.step = other.step
-        if other.quality != before.quality:
-            self.quality = other.quality
-
-    def first_faces(self, budget: float, bits: int) -> int:
-        """About how many triangles fit, judged by the shape closest in size, with any grid."""
-        known = ((grid, faces, size) for grid, sizes in self.sizes.items() for faces, size in sizes.items())
-        grid, faces, size = min(
-            known,
-            key=lambda one: (abs(np.log(one[2] / budget)), one),
-            default=(bits, budget / BYTES_PER_FACE, budget),
-        )
-        return int(faces * (budget / (size * PER_BIT ** (bits - grid))) ** (1 / EXPONENT))
-
-    def faces(self, budget: float, bits: int, below: int, above: int) -> int:
-        """About how many triangles fit, judged by shapes with fewer and more of them; 0 and `above` if there are none.
-
-        Bytes grow as a power of the number of triangles.
-        """
-        known = self.sizes[bits]
-        ends = sorted(faces for faces in known if faces in (below, above)) or sorted(known)[:1]
-        if not ends:
-            return self.first_faces(budget, bits)
-        if len(ends) == 1:
-            ends = sorted(known, key=lambda faces: abs(faces - ends[0]))[:2]
-        power = EXPONENT
-        if len(ends) == 2:
-            power = float(np.log(known[ends[1]] / known[ends[0]]) / np.log(ends[1] / ends[0]))
-        return int(ends[0] * (budget / known[ends[0]]) ** (1 / np.clip(power, 0.5, 1.5)))
 
 
 @dataclass(frozen=True)
@@ -246,7 +151,7 @@ class Search:
         effort = Effort(Care.VIEWS if careful else Care.POINTS, round(ATTEMPTS[level - 1] * times))
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
-            start = Plan(share=_first_share(room))
+            start = Plan(share=first_share(room))
         if self.options.colour is Colour.PICTURE and not start.picture:
             start = start.other_mode()
         found = self._climb(start, room, effort)
@@ -510,45 +415,6 @@ class Search:
         return int(np.clip(self.builder.shapes.auto_bits(faces) + plan.finer, MIN_BITS, MAX_BITS))
 
 
-def finest(
-    coded: Callable[[int], tuple[T, float]],
-    guess: int,
-    coarsest: int,
-    room: float,
-    per_octave: int,
-    full: float,
-    *,
-    pairs: bool,
-) -> tuple[int, T, float] | None:
-    """The finest step from 0 to `coarsest` whose result takes no more than `room` bytes, with result and size.
-
-    Parameters
-    ----------
-    coded : gives result and size for a step.
-    per_octave : by how many steps sizes halve, about.
-    full : part of the room from which nothing finer is looked for.
-    pairs : whether a step and the next finer one are tried side by side. That pays where one takes long.
-    """
-    low, high = -1, coarsest + 1
-    best: tuple[int, T, float] | None = None
-    while high - low > 1:
-        guess = min(max(guess, low + 1), high - 1)
-        steps = [guess, guess - 1] if pairs and guess - 1 > low else [guess]
-        size = 0.0
-        for step, (result, size) in zip(steps, side_by_side(coded, steps), strict=True):
-            if size > room:
-                low = max(low, step)
-            elif step < high:
-                high, best = step, (step, result, size)
-        if best is not None and best[2] > full * room:
-            break
-        # From the finest one that was tried.
-        guess = steps[-1] + int(np.clip(np.rint(per_octave * np.log2(max(size, 1) / max(room, 1))), -12, 12))
-        if guess == steps[-1]:
-            guess += -1 if size <= room else 1
-    return best
-
-
 def _step_number(levels: float) -> int:
     """Number of a step in byte levels."""
     return int(np.clip(round(8 * np.log2(max(levels, 1.0))), 0, COARSEST_STEP))
@@ -557,8 +423,3 @@ def _step_number(levels: float) -> int:
 def _quality(levels: float) -> int:
     """Quality of a picture whose errors are about those of a step in byte levels."""
     return int(np.clip(round(FINEST_PICTURE - QUALITIES_PER_OCTAVE * np.log2(max(levels, 1.0))), 0, FINEST_PICTURE))
-
-
-def _first_share(room: float) -> int:
-    """Where to begin: colours deserve more of more."""
-    return int(np.clip(round(2 + 1.1 * np.log2(max(room, 1) / 1000)), 1, 8))

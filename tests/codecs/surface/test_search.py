@@ -18,10 +18,11 @@ from squeeze3d.codecs.registry import codec_by_id
 from squeeze3d.codecs.spec import Job
 from squeeze3d.codecs.surface import model, options
 from squeeze3d.codecs.surface.build import SurfaceBuilder
+from squeeze3d.codecs.surface.guesses import Hints, finest
 from squeeze3d.codecs.surface.model import SHADES, ColourMode, SurfaceModel, from_container
 from squeeze3d.codecs.surface.options import Colour, SurfaceOptions
+from squeeze3d.codecs.surface.plans import CUTS
 from squeeze3d.codecs.surface.rebuild import to_mesh
-from squeeze3d.codecs.surface.search import CUTS, Hints, finest
 from squeeze3d.codecs.surface.shapes import Care, Shapes
 from squeeze3d.errors import TargetSizeError, UsageError
 from squeeze3d.geometry.query import SurfaceQuery
