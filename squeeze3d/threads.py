@@ -37,9 +37,15 @@ def side_by_side(work: Callable[[T], R], things: Iterable[T]) -> list[R]:
 
 
 class Kept(Generic[K, R]):
-    """Results by key, each made once, whichever thread asks first; others wait for it."""
+    """Results by key, each made once, whichever thread asks first; others wait for it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most : how many are kept; the oldest go first, and are made again for who asks again. None keeps all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self._lock = Lock()
         self._results: dict[K, Future[R]] = {}
 
@@ -48,6 +54,8 @@ class Kept(Generic[K, R]):
         with self._lock:
             known = self._results.get(key)
             result = self._results.setdefault(key, Future())
+            if self._most is not None and len(self._results) > self._most:
+                del self._results[next(iter(self._results))]
         if known is None:
             try:
                 result.set_result(make())

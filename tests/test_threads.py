@@ -67,6 +67,19 @@ def test_results_are_made_once_however_many_ask() -> None:
     assert kept.get("another", make) is not one
 
 
+def test_the_oldest_results_go_first() -> None:
+    kept: Kept[int, int] = Kept(2)
+    made: list[int] = []
+
+    def make(key: int) -> int:
+        made.append(key)
+        return key
+
+    for key in (0, 1, 1, 2, 2, 1, 0):
+        assert kept.get(key, lambda key=key: make(key)) == key
+    assert made == [0, 1, 2, 0]
+
+
 def test_failures_are_kept_as_well() -> None:
     kept: Kept[int, int] = Kept()
     for _ in range(2):

@@ -23,6 +23,8 @@ from squeeze3d.threads import Kept
 
 PROBES = 6_000
 """Points at which colours and normals of the original are looked at."""
+SHAPES = 6
+"""How many shapes are remembered with their colours, which take some 100 MB for a large one."""
 SOLID = 250
 """Mean alpha from which one colour is opaque."""
 
@@ -35,8 +37,8 @@ class SurfaceBuilder:
         self.shapes = Shapes(surface)
         self.sizes: dict[int, dict[int, float]] = {}
         """Bytes of shapes by bits of a coordinate and number of triangles, as far as a search knows them."""
-        self._painters: Kept[Shape, Painter] = Kept()
-        self._portraitists: Kept[Shape, Portraitist] = Kept()
+        self._painters: Kept[Shape, Painter] = Kept(SHAPES)
+        self._portraitists: Kept[Shape, Portraitist] = Kept(SHAPES)
         self._creases: Kept[Shape, int] = Kept()
 
     @cached_property

@@ -98,15 +98,25 @@ bytes than these."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Outcome:
+    """What trying a plan led to. Models are large: that of the best is kept, those of others are not."""
+
+    plan: Plan
+    care: Care
+    hints: Hints
+    error: float
+
+
+@dataclass(frozen=True)
+class Candidate(Outcome):
     """A model that fits."""
 
     model: SurfaceModel
     size: float
-    error: float
-    plan: Plan
-    care: Care
-    hints: Hints
+
+    def outcome(self) -> Outcome:
+        """The same without the model."""
+        return Outcome(self.plan, self.care, self.hints, self.error)
 
 
 class Search:
@@ -154,18 +164,18 @@ class Search:
             start = Plan(share=first_share(room))
         if self.options.colour is Colour.PICTURE and not start.picture:
             start = start.other_mode()
-        found = self._climb(start, room, effort)
-        if not found and not self.plain and self.options.colour is Colour.AUTO:
+        ranked, best = self._climb(start, room, effort)
+        if best is None and not self.plain and self.options.colour is Colour.AUTO:
             self.plain = True  # Colours of their own take too much: one must do.
-            found = self._climb(start, room, effort)
-        if not found:
+            ranked, best = self._climb(start, room, effort)
+        if best is None:
             return None
-        self.job.memo["plan"] = found[0].plan, target
+        self.job.memo["plan"] = best.plan, target
         count = int(np.clip(LONG / FINALISTS / max(room, 1), 1, FINALISTS)) if level > HASTY and self.job.exact else 1
-        finals = [self._final(one, room) or one for one in found[:count]]
-        return self._fitting(min(finals, key=lambda one: one.error), target)
+        finals = [final for one in ranked[:count] if (final := self._final(one, room)) is not None]
+        return self._fitting(min(finals, key=lambda one: one.error, default=best), target)
 
-    def _final(self, searched: Candidate, room: float) -> Candidate | None:
+    def _final(self, searched: Outcome, room: float) -> Candidate | None:
         """A plan coded as well as effort allows, and fitted to views if that helps."""
         plan, care = searched.plan, searched.care
         # Slow coders need no more bytes for the same quality than were allowed for fast ones.
@@ -182,9 +192,9 @@ class Search:
                 return tried
         return best
 
-    def _climb(self, start: Plan, room: float, effort: Effort) -> list[Candidate]:
-        """The start, its neighbours, the neighbours of the best of those, and so on. The best comes first."""
-        known: dict[Plan, Candidate | None] = {}
+    def _climb(self, start: Plan, room: float, effort: Effort) -> tuple[list[Outcome], Candidate | None]:
+        """The start, its neighbours, the neighbours of the best of those, and so on; best first, and the best model."""
+        known: dict[Plan, Outcome | None] = {}
         best: Candidate | None = None
 
         def attempt(*plans: Plan) -> None:
@@ -192,17 +202,17 @@ class Search:
             nonlocal best
             self.job.progress("search", 0.15 + 0.8 * len(known) / effort.attempts)
             fresh = [plan for plan in dict.fromkeys(plans) if plan not in known][: effort.attempts - len(known)]
-            found = self._filled_all([(plan, effort.care) for plan in fresh], room)
-            known.update(zip(fresh, found, strict=True))
+            found = self._filled_all(fresh, effort.care, room)
+            known.update((plan, one and one.outcome()) for plan, one in zip(fresh, found, strict=True))
             best = min((one for one in (best, *found) if one is not None), key=lambda one: one.error, default=None)
 
-        def ranked() -> list[Candidate]:
+        def ranked() -> list[Outcome]:
             return sorted((found for found in known.values() if found is not None), key=lambda one: one.error)
 
         if self.plain:
             attempt(start)
             attempt(replace(start, finer=-1), replace(start, finer=1))
-            return ranked()
+            return ranked(), best
         modes = [start]
         if self.choose:
             # Each kind of colours leads to other shares: the best one is known before they are looked for.
@@ -210,7 +220,7 @@ class Search:
             modes += [start.other_mode(), replace(smooth, cut=1 - smooth.cut)]
         attempt(*modes)
         # Far shares, of the best plan with either kind of colours: each kind leads to other ones.
-        kinds: dict[bool, Candidate] = {}
+        kinds: dict[bool, Outcome] = {}
         for found in ranked():
             kinds.setdefault(found.plan.picture, found)
         if best is not None:
@@ -238,15 +248,13 @@ class Search:
                     break
             if best is before:
                 left.add(centre.plan)
-        return ranked()
+        return ranked(), best
 
-    def _filled_all(
-        self, plans: list[tuple[Plan, Care]], room: float, *, final: bool = False
-    ) -> list[Candidate | None]:
-        """`_filled` for each of the plans, side by side."""
+    def _filled_all(self, plans: list[Plan], care: Care, room: float) -> list[Candidate | None]:
+        """`_filled` for each of the plans, side by side. None learns from the others what it might not know in time."""
         before = self._hints.copy()
         hints = [before.copy() for _ in plans]
-        found = side_by_side(lambda k: self._filled(*plans[k], room, hints[k], final=final), range(len(plans)))
+        found = side_by_side(lambda k: self._filled(plans[k], care, room, hints[k]), range(len(plans)))
         for own in hints:
             self._hints.learn(own, before)
         return found
@@ -265,7 +273,7 @@ class Search:
             detail = options.detail or DEFAULT_DETAIL
             goal = painter.goal(painter.spacing(detail * len(shape.triangles) / 2), CUTS[0])
             model = builder.detailed(shape, goal.details(_step_number(options.step or DEFAULT_STEP), careful=True))
-        return Candidate(model, self.measure(model), builder.error(model), Plan(0), Care.VIEWS, self._hints)
+        return Candidate(Plan(0), Care.VIEWS, self._hints, builder.error(model), model, self.measure(model))
 
     def _picture_as_asked(self, shape: Shape) -> Candidate:
         portraitist = self.builder.portraitist(shape)
@@ -277,9 +285,8 @@ class Search:
             )
         quality = _quality(self.options.step or DEFAULT_STEP)
         model = self.builder.pictured(shape, sitting.picture(quality, subsampled=False, speed=self.speed))
-        return Candidate(
-            model, self.measure(model), self.builder.error(model), Plan(0, picture=True), Care.VIEWS, self._hints
-        )
+        error = self.builder.error(model)
+        return Candidate(Plan(0, picture=True), Care.VIEWS, self._hints, error, model, self.measure(model))
 
     def _fitting(self, found: Candidate, target: int) -> Candidate | None:
         """The candidate, or one with coarser colours or fewer triangles if its file is larger than the target."""
@@ -306,7 +313,7 @@ class Search:
             return None
         if self.plain:
             model = self.builder.constant(shape)
-            return Candidate(model, shape.size + 3, self.builder.error(model), plan, care, hints)
+            return Candidate(plan, care, hints, self.builder.error(model), model, shape.size + 3)
         left = room - shape.size
         painter = self.builder.painter(shape)
         if plan.picture:
@@ -324,7 +331,7 @@ class Search:
             return None
         details, size = found
         model = self.builder.detailed(shape, details)
-        return Candidate(model, shape.size + size, self.builder.error(model), plan, care, hints)
+        return Candidate(plan, care, hints, self.builder.error(model), model, shape.size + size)
 
     def _pictured(
         self, plan: Plan, shape: Shape, room: float, care: Care, hints: Hints, *, final: bool
@@ -339,7 +346,8 @@ class Search:
         if picture is None:
             return None
         model = self.builder.pictured(shape, picture)
-        return Candidate(model, shape.size + len(picture.data) + 1, self.builder.error(model), plan, care, hints)
+        size = shape.size + len(picture.data) + 1
+        return Candidate(plan, care, hints, self.builder.error(model), model, size)
 
     def _finest_details(self, goal: Goal, room: float, hints: Hints, *, careful: bool) -> tuple[Details, float] | None:
         """The finest colours within `room` bytes, nearly."""
