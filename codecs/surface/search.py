@@ -231,7 +231,7 @@ class Search:
         for share in range(start.share - 1, -1, -1):
             if best is not None:
                 break
-            known.pop(replace(start, share=share), None)
+            known.clear()  # Nothing fits so far: that is no reason to stop.
             attempt(replace(start, share=share))
         left: set[Plan] = set()
         while len(known) < effort.attempts:
