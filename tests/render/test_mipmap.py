@@ -8,7 +8,8 @@ import sample_assets
 from squeeze3d.assets.image import Wrap
 from squeeze3d.geometry.surface import flatten
 from squeeze3d.texture.lookup import PixelGrid
-from squeeze3d.texture.mipmap import MipMap
+from squeeze3d.texture.mipmap import Levels, MipMap
+from squeeze3d.threads import side_by_side
 
 
 def noise(height: int, width: int) -> PixelGrid:
@@ -77,3 +78,11 @@ def test_footprint_averages_colours_of_a_surface() -> None:
     np.testing.assert_allclose(surface.colours_at(faces, weights, np.full(240, 1e-4)), sharp, atol=1e-6)
     blurred = surface.colours_at(faces, weights, np.full(240, 100.0))
     assert blurred.std(axis=0).max() < 1e-6
+
+
+def test_threads_make_levels_once() -> None:
+    levels = Levels(noise(64, 64).pixels)
+    found = side_by_side(lambda number: levels[number], [5, 3, 5, 3])
+    assert found[0] is found[2]
+    assert found[1] is found[3]
+    assert found[1].shape == (8, 8, 4)
