@@ -92,9 +92,10 @@ LONG, MOST_TIMES = 30_000, 2.0
 """Bytes from which on that is so. Of fewer bytes there are more attempts, up to so many times as many."""
 FINALISTS = 3
 """Plans that are coded slowly and fitted to views at most, where that is quick: the order changes then."""
-CAREFUL, CAREFUL_ROOM = 7, 2500
-"""Effort from which all of them are fitted to views, and not the best alone. From `THOROUGH` on that is so within fewer
-bytes than these."""
+CAREFUL = 7
+"""Effort from which all of them are fitted to views, and not the best alone."""
+SMALL_ROOM, SMALL_TIMES = 2500, 1.5
+"""Bytes below which that is so from `THOROUGH` on, and there are so many times as many attempts: all is quick there."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,10 @@ class Search:
             return self._as_asked()
         room = target - self.overhead
         level = min(max(self.job.effort, 1), len(ATTEMPTS))
+        small = level >= THOROUGH and room < SMALL_ROOM and self.job.exact
         times = 1.0 if level <= HASTY else float(np.clip(np.sqrt(LONG / max(room, 1)), 1.0, MOST_TIMES))
-        careful = level >= CAREFUL or (level >= THOROUGH and room < CAREFUL_ROOM and self.job.exact)
+        times *= SMALL_TIMES if small else 1.0
+        careful = small or level >= CAREFUL
         effort = Effort(Care.VIEWS if careful else Care.POINTS, round(ATTEMPTS[level - 1] * times))
         start, before = self.job.memo.get("plan", (None, 0))
         if start is None or not before / NEAR <= target <= before * NEAR:
