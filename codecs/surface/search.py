@@ -73,7 +73,7 @@ ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
 AIM = 0.985
 """Part of the room that guesses aim for."""
-MOST_BITS = 14
+MOST_BITS = 17
 """Bits of a coordinate up to which that is done."""
 
 
