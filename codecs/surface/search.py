@@ -71,10 +71,10 @@ FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
-AIM = 0.985
-"""Part of the room that guesses aim for."""
 MOST_BITS = 17
 """Bits of a coordinate up to which that is done."""
+AIM = 0.985
+"""Part of the room that guesses of a number of triangles aim for."""
 
 
 @dataclass(frozen=True)
