@@ -71,8 +71,8 @@ FULL = 0.96
 """Part of the room for colours from which no finer ones are tried."""
 ALL = 0.98
 """Part of the triangles worth keeping from which bits that are left go into finer coordinates."""
-MOST_BITS = 17
-"""Bits of a coordinate up to which that is done."""
+MOST_BITS, MOST_PLAIN_BITS = 14, 17
+"""Bits of a coordinate up to which that is done, and where there are no colours to spend bytes on."""
 AIM = 0.985
 """Part of the room that guesses of a number of triangles aim for."""
 
@@ -412,7 +412,8 @@ class Search:
         if not found:
             return None
         if found >= ALL * shapes.most_faces and not self.options.bits:
-            while bits < MOST_BITS and shapes.shape(found, bits + 1, Care.NONE).size <= budget:
+            most = MOST_PLAIN_BITS if self.plain else MOST_BITS
+            while bits < most and shapes.shape(found, bits + 1, Care.NONE).size <= budget:
                 bits += 1
         shape = shapes.shape(found, bits, care)
         while shape.size > budget * 1.02 + 2 and found > 4:
