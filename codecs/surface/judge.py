@@ -181,7 +181,9 @@ def _looks(  # type: ignore[no-untyped-def]
 @compiled
 def _between(table, value):  # type: ignore[no-untyped-def]
     """A function on [0, 1] of which a table has even steps."""
-    place = min(max(value, 0.0), 1.0) * (len(table) - 2)
+    if not value > 0.0:  # Or no number at all.
+        return table[0]
+    place = min(value, 1.0) * (len(table) - 2)
     low = int(place)
     return table[low] + (table[low + 1] - table[low]) * (place - low)
 

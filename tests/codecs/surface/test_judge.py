@@ -72,3 +72,4 @@ def test_tables_are_as_good_as_powers() -> None:
     assert np.abs(linear - srgb_to_linear(values)).max() < 1e-6
     assert judge._between(judge._ENCODED, 1.7) == pytest.approx(1.0)
     assert judge._between(judge._ENCODED, -0.2) == 0.0
+    assert judge._between(judge._ENCODED, np.nan) == 0.0
